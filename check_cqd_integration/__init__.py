@@ -1,0 +1,21 @@
+"""Check how stale the data of a Call Quality Dashboard (CQD) are, and how its pipeline fares.
+
+The rooms of this house; a lower one never imports a higher one::
+
+    cli         the door: runs the check, prints, returns 0 to 3, whatever happens
+    options     the command line -> checked values
+    summary     results -> the line and the long output (nagiosplugin Summary)
+    contexts    metric -> grade (nagiosplugin Contexts)
+    resource    answer + clock -> metrics (nagiosplugin Resource)
+    portal      one request to the portal -> Answer; the only room that knows requests
+    auth        how to log in; entered only when credentials are used
+    saved       a file or standard input -> Answer
+    pipeline    stamps + clock + zone -> ages, streaks, runs in progress; pure
+    status      bytes -> stamps of the two stages; pure: no clock, no network
+    answer      what portal and saved hand over, and how much of it is read at most
+    deadline    the limit of -t around whatever may hang
+    durations   "1h30m" <-> seconds, Nagios ranges of durations
+    errors      what can go wrong, each with its state
+"""
+
+__version__ = "0.1.0"

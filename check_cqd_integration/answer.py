@@ -1,0 +1,33 @@
+"""What is handed over once the portal, or a file in its place, was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from .errors import AnswerError
+
+MAX_BYTES = 1024 * 1024
+"""More than this is not an integration log: the documented answer has half a kilobyte."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it came, not yet understood."""
+
+    body: bytes
+    date: datetime | None = None
+    """The portal's clock (UTC) when it answered, if it told."""
+    response_time: float | None = None
+    """Seconds from the first step to the last byte, if it came over the network."""
+
+
+def read_limited(chunks: Iterable[bytes]) -> bytes:
+    """Join the chunks; raises AnswerError as soon as they are more than ``MAX_BYTES``."""
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise AnswerError("the answer is larger than 1 MiB, so it is not the integration log")
+    return bytes(body)

@@ -1,0 +1,113 @@
+"""Puts the rooms together: options -> Resource, Contexts, Summary -> exit code and lines.
+
+nagiosplugin's Check acquires, grades and sums up. Its Runtime is left out: it prints performance
+data last, cannot interrupt a name lookup, and ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from nagiosplugin import Check, Context
+
+from . import contexts
+from .answer import Answer
+from .auth import Credentials, read_password
+from .deadline import Deadline
+from .errors import UsageError
+from .output import clean, first_line
+from .pipeline import Clock
+from .resource import IntegrationLog
+from .saved import SavedAnswer
+from .summary import StatusText, worst
+
+
+class Source(Protocol):
+    """Where an answer comes from."""
+
+    @property
+    def exchange(self) -> list[str]:
+        """What went over the wire so far, line by line, without secrets."""
+
+    def fetch(self, deadline: Deadline) -> Answer:
+        """Return the answer or raise a PluginError, noting its steps in the deadline."""
+
+
+def run(options: Namespace) -> tuple[int, list[str]]:
+    """Return the exit code and the lines to print.
+
+    Raises UsageError, before anything is asked, if the options do not fit this host.
+    """
+    deadline = Deadline(options.timeout)
+    source = _source(options)
+    stages = ("integration", "cube") if options.stage == "all" else (options.stage,)
+    log = IntegrationLog(
+        fetch=lambda: deadline.run(lambda: source.fetch(deadline)),
+        clock=lambda: _clock(options),
+        stages=stages,
+    )
+    summary = StatusText(log, options.verbose, source.exchange)
+    check = Check(log, summary, *_contexts(options, stages))
+    check()
+    state = worst(check.results)
+    lines = [first_line(str(state), check.summary_str, check.perfdata)]
+    lines += [clean(line) for line in check.verbose_str]
+    return int(state), lines
+
+
+def _clock(options: Namespace) -> Clock:
+    now = options.now or datetime.now(timezone.utc)
+    return Clock(now.astimezone(timezone.utc), options.timezone, options.max_skew)
+
+
+def _source(options: Namespace) -> Source:
+    if options.input is not None:
+        return SavedAnswer(options.input)
+    # Here, so that only a check over the network pays for requests.
+    from .portal import Portal
+    from .transport import Trust
+
+    trust = Trust(options.ca_file, options.client_cert, options.client_key, options.insecure)
+    return Portal(options.url, trust, options.proxy, _credentials(options))
+
+
+def _credentials(options: Namespace) -> Credentials | None:
+    if options.auth == "none" or (options.auth is None and options.username is None):
+        return None
+    if options.username is None:
+        raise UsageError(f"--auth {options.auth} needs --username")
+    if options.password_file is not None:
+        password = read_password(options.password_file)
+    else:
+        password = os.environ.get("CQD_PASSWORD", "")
+    if not password:
+        raise UsageError("--username needs --password-file, or CQD_PASSWORD in the environment")
+    if ":" in options.username:
+        raise UsageError("a basic login cannot have a colon in --username")
+    if urlsplit(options.url).scheme == "http" and not options.insecure:
+        raise UsageError(
+            "a basic login over plain HTTP shows the password to the network; use https, or "
+            "--insecure if you want that"
+        )
+    return Credentials(options.username, password)
+
+
+def _contexts(options: Namespace, stages: tuple[str, ...]) -> Iterator[Context]:
+    limits = options.limits
+    for stage in stages:
+        yield contexts.Age(
+            f"{stage}_age", stage, limits[stage], options.running_grace, options.no_success_state
+        )
+        yield contexts.Streak(f"{stage}_streak", stage, limits["streak"])
+        yield contexts.LastFailure(f"{stage}_last_failure", stage, limits["failure"])
+        yield contexts.Running(f"{stage}_running", stage, limits["running"])
+        yield contexts.LastDuration(f"{stage}_duration", stage)
+    yield contexts.Data("data_age", "data", limits["data"])
+    yield contexts.Skew("clock_skew", "clock", options.max_skew)
+    yield contexts.ResponseTime("response_time", "portal")
+    yield contexts.Trouble("trouble", options.unreachable_state)

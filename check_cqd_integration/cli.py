@@ -1,0 +1,72 @@
+"""The door: whatever happens behind it, one clean answer and an exit code of 0 to 3 come out.
+
+Nothing but the standard library is imported on top: a package that is missing must end as
+UNKNOWN, not as Python's exit code 1, which is WARNING.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from .errors import PluginError
+from .output import clean, first_line
+
+_UNKNOWN = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the check of this command line, print what it found, return its exit code.
+
+    The exit code is 3 as well for help and version, and if the text could not be written.
+    Standard error stays empty, whatever a library has to say: Icinga puts it before the output.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        code, lines = _run(arguments)
+        return code if _print(lines) else _UNKNOWN
+
+
+def _run(arguments: Sequence[str]) -> tuple[int, list[str]]:
+    try:
+        return _check(arguments)
+    except SystemExit:  # argparse, after it printed help or version
+        return _UNKNOWN, []
+    except PluginError as error:
+        return _UNKNOWN, [first_line("unknown", str(error), [])]
+    except ImportError as error:
+        text = f"the Python package {error.name} is missing or broken; see Install in the README"
+        return _UNKNOWN, [first_line("unknown", text, [])]
+    except KeyboardInterrupt:
+        return _UNKNOWN, [first_line("unknown", "interrupted", [])]
+    except BaseException as error:  # a bug of ours
+        text = f"this is a bug: {type(error).__name__}; -vvv shows where, please report it"
+        lines = [first_line("unknown", text, [])]
+        if any(word.startswith("-vvv") for word in arguments):
+            lines += map(clean, traceback.format_exc().splitlines())
+        return _UNKNOWN, lines
+
+
+def _check(arguments: Sequence[str]) -> tuple[int, list[str]]:
+    from . import check, options  # here, so that a missing nagiosplugin is met in _run
+
+    return check.run(options.parse(arguments))
+
+
+def _print(lines: Sequence[str]) -> bool:
+    """Write the lines to standard output; tell whether that succeeded."""
+    try:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):  # there is none, it is full, or it was closed
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            # So that the interpreter's own flush at exit cannot fail and change the exit code.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

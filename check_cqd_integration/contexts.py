@@ -1,0 +1,266 @@
+"""How each metric is graded and told: one small context for each kind of measure.
+
+A measure belongs to one subject: a stage, the data, the clock or the portal. Its limits are Nagios
+ranges, and inside is fine. It has words of two lengths: ``describe`` gives the usual ones,
+``describe_briefly`` those for a line that has become too long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from nagiosplugin import (
+    Context,
+    Critical,
+    Metric,
+    Ok,
+    Performance,
+    Range,
+    Resource,
+    Result,
+    Unknown,
+    Warn,
+)
+from nagiosplugin.state import ServiceState
+
+from .durations import in_words, limit_in_words
+from .errors import UnreachableError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Two ranges; the empty one is no limit."""
+
+    warning: Range
+    critical: Range
+
+
+NO_LIMITS = Limits(Range(""), Range(""))
+
+
+class Finding(Result):
+    """A graded measure, to be told in words of three lengths; its hint is the broken limit."""
+
+    def __str__(self) -> str:
+        text = self.measure.describe(self._metric)
+        return f"{text} (limit {self.hint})" if self.hint else text
+
+    def briefly(self) -> str:
+        """Return it in as few words as can be understood."""
+        return f"{self.barely()} ({self.hint})" if self.hint else self.barely()
+
+    def barely(self) -> str:
+        """Return it in as few words as can be understood, without the limit."""
+        return self.measure.describe_briefly(self._metric)
+
+    def is_told(self) -> bool:
+        """Tell whether it belongs into an alert on its subject."""
+        return self.state != Ok or self.measure.is_told_beside(self._metric)
+
+    @property
+    def measure(self) -> Measure:
+        """The context it was graded in."""
+        return cast(Measure, self.context)
+
+    @property
+    def _metric(self) -> Metric:
+        return cast(Metric, self.metric)
+
+
+class Measure(Context):
+    """A whole number, here of seconds; subclasses give it words."""
+
+    def __init__(self, name: str, subject: str, limits: Limits = NO_LIMITS) -> None:
+        super().__init__(name)
+        self.subject = subject
+        self.limits = limits
+
+    def evaluate(self, metric: Metric, resource: Resource) -> Result:
+        """Grade the value; the hint of the result is the limit that was broken, in words."""
+        value = self.graded(metric)
+        for state, limit in ((Critical, self.limits.critical), (Warn, self.limits.warning)):
+            if not limit.match(value):
+                return Finding(state, self.limit_in_words(limit), metric)
+        return Finding(Ok, None, metric)
+
+    def performance(self, metric: Metric, resource: Resource) -> Performance | None:
+        """Return the value with its limits, or None if the value is not known."""
+        value = self.measured(metric)
+        if value is None:
+            return None
+        warning, critical = self.limits.warning, self.limits.critical
+        return Performance(metric.name, value, metric.uom, warning, critical, metric.min)
+
+    def describe(self, metric: Metric) -> str:
+        """Return the value in words."""
+        return in_words(metric.value)
+
+    def describe_briefly(self, metric: Metric) -> str:
+        """Return the value in as few words as can be understood."""
+        return self.describe(metric)
+
+    def is_told_beside(self, metric: Metric) -> bool:
+        """Tell whether an alert on the same subject needs this value to be understood."""
+        return False
+
+    def graded(self, metric: Metric) -> int:
+        """Return the number that is compared with the limits."""
+        number: int = metric.value
+        return number
+
+    def measured(self, metric: Metric) -> int | str | None:
+        """Return the number that goes into the performance data, None if it is not known."""
+        number: int = metric.value
+        return number
+
+    def limit_in_words(self, limit: Range) -> str:
+        """Return a limit of this measure as it stands in an alert."""
+        return limit_in_words(limit)
+
+
+class Age(Measure):
+    """The age of a ``Stage``; while a young run is in progress, as it was when that began."""
+
+    def __init__(
+        self, name: str, subject: str, limits: Limits, grace: int, no_success: ServiceState
+    ) -> None:
+        super().__init__(name, subject, limits)
+        self._grace = grace
+        self._no_success = no_success
+
+    def evaluate(self, metric: Metric, resource: Resource) -> Result:
+        if metric.value.age is None:
+            return Finding(self._no_success, None, metric)
+        return super().evaluate(metric, resource)
+
+    def graded(self, metric: Metric) -> int:
+        stage = metric.value
+        in_grace = stage.running is not None and stage.running < self._grace
+        age: int = stage.age_at_start if in_grace else stage.age
+        return age
+
+    def measured(self, metric: Metric) -> int | None:
+        age: int | None = metric.value.age
+        return age
+
+    def is_told_beside(self, metric: Metric) -> bool:
+        return True
+
+    def describe(self, metric: Metric) -> str:
+        age = metric.value.age
+        return "no success listed" if age is None else f"last success {in_words(age)} ago"
+
+    def describe_briefly(self, metric: Metric) -> str:
+        age = metric.value.age
+        return "no success" if age is None else f"age {in_words(age)}"
+
+
+class Streak(Measure):
+    """How many failures of a ``Stage`` are newer than its newest success."""
+
+    def graded(self, metric: Metric) -> int:
+        streak: int = metric.value.streak
+        return streak
+
+    def measured(self, metric: Metric) -> int:
+        return self.graded(metric)
+
+    def is_told_beside(self, metric: Metric) -> bool:
+        return True
+
+    def describe(self, metric: Metric) -> str:
+        count = self.graded(metric)
+        since = "since" if metric.value.successes else "listed"
+        return f"{count or 'no'} failure{'' if count == 1 else 's'} {since}"
+
+    def describe_briefly(self, metric: Metric) -> str:
+        return f"streak {self.graded(metric)}"
+
+    def limit_in_words(self, limit: Range) -> str:
+        return limit_in_words(limit, str)
+
+
+class LastFailure(Measure):
+    """The time since the newest failure."""
+
+    def describe(self, metric: Metric) -> str:
+        return f"newest failure {in_words(metric.value)} ago"
+
+    def describe_briefly(self, metric: Metric) -> str:
+        return f"failure {in_words(metric.value)} ago"
+
+
+class Running(Measure):
+    """How long the run in progress has been going; 0 if there is none."""
+
+    def is_told_beside(self, metric: Metric) -> bool:
+        return bool(metric.value)
+
+    def describe(self, metric: Metric) -> str:
+        return f"running for {in_words(metric.value)}" if metric.value else "not running"
+
+    def describe_briefly(self, metric: Metric) -> str:
+        return f"running {in_words(metric.value)}"
+
+
+class LastDuration(Measure):
+    """How long the last run took; graded by nobody."""
+
+    def describe(self, metric: Metric) -> str:
+        return f"last run took {in_words(metric.value)}"
+
+
+class Data(Measure):
+    """The ``DataAge`` of what the dashboard shows."""
+
+    def graded(self, metric: Metric) -> int:
+        age: int = metric.value.seconds
+        return age
+
+    def measured(self, metric: Metric) -> int | None:
+        return self.graded(metric) if metric.value.exact else None
+
+    def describe(self, metric: Metric) -> str:
+        at_least = "" if metric.value.exact else "at least "
+        return f"{at_least}{in_words(metric.value.seconds)} old"
+
+
+class Skew(Measure):
+    """This host's clock minus the portal's."""
+
+    def __init__(self, name: str, subject: str, tolerated: int) -> None:
+        super().__init__(name, subject, Limits(Range(f"-{tolerated}:{tolerated}"), Range("")))
+        self._tolerated = tolerated
+
+    def describe(self, metric: Metric) -> str:
+        side = "ahead of" if metric.value > 0 else "behind"
+        return f"this host is {in_words(abs(metric.value))} {side} the portal"
+
+    def limit_in_words(self, limit: Range) -> str:
+        return in_words(self._tolerated)
+
+
+class ResponseTime(Measure):
+    """The seconds the whole exchange took, to the millisecond; graded by nobody."""
+
+    def measured(self, metric: Metric) -> str:
+        return f"{metric.value:.3f}"
+
+    def describe(self, metric: Metric) -> str:
+        return f"answered in {self.measured(metric)}s"
+
+
+class Trouble(Context):
+    """The error that stands in for all metrics when the portal cannot be graded."""
+
+    def __init__(self, name: str, unreachable: ServiceState) -> None:
+        super().__init__(name)
+        self._unreachable = unreachable
+
+    def evaluate(self, metric: Metric, resource: Resource) -> Result:
+        is_unreachable = isinstance(metric.value, UnreachableError)
+        return Result(self._unreachable if is_unreachable else Unknown, None, metric)
+
+    def describe(self, metric: Metric) -> str:
+        return str(metric.value)

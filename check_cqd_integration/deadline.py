@@ -1,0 +1,54 @@
+"""The limit of ``-t``, kept around whatever may hang.
+
+A signal cannot interrupt a name lookup, and does not exist on Windows; a socket's timeout starts
+anew with every byte. So the work is done in a daemon thread, and the thread is left to its fate
+when the time is up.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from .errors import UnreachableError
+
+T = TypeVar("T")
+
+
+class Deadline:
+    """A limit in seconds that began when this was made, and the step that is being done."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.step = "starting"
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left, at least a millisecond: zero would mean "no limit" to some."""
+        return max(self._end - time.monotonic(), 0.001)
+
+    def passed(self) -> UnreachableError:
+        """Return the error that says at which step the time ran out."""
+        return UnreachableError(f"{self.step}: no answer within {self.seconds:g}s (-t)")
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns or raise what it raises, or ``passed()`` in time."""
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def worker() -> None:
+            try:
+                results.append(work())
+            except BaseException as error:  # raised again where it is awaited
+                errors.append(error)
+
+        thread = threading.Thread(target=worker, daemon=True)
+        thread.start()
+        thread.join(self.remaining())
+        if errors:
+            raise errors[0]
+        if results:
+            return results[0]
+        raise self.passed()

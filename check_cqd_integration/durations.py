@@ -1,0 +1,88 @@
+"""Durations as people write them, and Nagios ranges of them.
+
+Seconds are whole numbers everywhere: that is the portal's own resolution. Ranges follow the
+Monitoring Plugins development guidelines, "Threshold and Ranges".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from nagiosplugin import Range
+
+_UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,12}}){unit})?" for unit in _UNITS))
+_NUMBER = re.compile("[0-9]{1,12}")
+_INFINITY = float("inf")
+
+
+def parse_duration(text: str) -> int:
+    """Return the seconds of ``90``, ``90s``, ``30m``, ``1h30m``, ``2d`` or ``1w``.
+
+    Raises ValueError, naming the accepted form, for anything else.
+    """
+    if _NUMBER.fullmatch(text):
+        return int(text)
+    match = _DURATION.fullmatch(text)
+    if not match or not text:
+        raise ValueError(f"{text!r} is not a duration such as 90, 90s, 30m, 1h30m, 2d or 1w")
+    return sum(int(match[unit] or 0) * seconds for unit, seconds in _UNITS.items())
+
+
+def parse_count(text: str) -> int:
+    """Return a whole number that is not negative; raises ValueError for anything else."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a whole number such as 0 or 2")
+    return int(text)
+
+
+def parse_range(text: str, end: Callable[[str], int] = parse_duration) -> Range:
+    """Return the Nagios range ``[@][START:][END]``, each end read by ``end``.
+
+    ``~`` as START means no lower bound, a missing END after the colon no upper one. Raises
+    ValueError for a missing end elsewhere, an unreadable one, and a START greater than the END.
+    """
+    inside = text.startswith("@")
+    start, colon, stop = text[inside:].rpartition(":")
+    if not (stop or colon) or (colon and not start):
+        raise ValueError(f"{text!r} is not a range such as 30m, 30m:, 10m:20m, ~:1h or @10m:20m")
+    low = "~" if start == "~" else end(start) if colon else 0
+    high = end(stop) if stop else ""
+    return Range(f"{'@' if inside else ''}{low}:{high}")
+
+
+def in_words(seconds: int, units: int = 2) -> str:
+    """Return ``2h 14m`` for 8040: the duration in its largest ``units`` units, rounded down."""
+    parts: list[tuple[int, str]] = []
+    for unit in ("d", "h", "m", "s"):
+        count, seconds = divmod(seconds, _UNITS[unit])
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count}{unit}" for count, unit in parts[:units] if count) or "0s"
+
+
+def _exactly(seconds: int) -> str:
+    return in_words(seconds, units=4)
+
+
+def limit_in_words(limit: Range, end: Callable[[int], str] = _exactly) -> str:
+    """Return how a violated range reads in an alert: its one bound, or the range if it has two."""
+    low = "~" if limit.start == -_INFINITY else end(int(limit.start))
+    high = "" if limit.end == _INFINITY else end(int(limit.end))
+    if limit.invert:
+        return f"@{low}:{high}"
+    if limit.start in (0, -_INFINITY):
+        return high
+    return f"{low}:{high}" if high else low
+
+
+def is_looser(warning: Range, critical: Range) -> bool:
+    """Tell whether some value would be critical without being a warning.
+
+    Values are whole numbers, so looking at both sides of every end is exact.
+    """
+    ends = {bound for limit in (warning, critical) for bound in (limit.start, limit.end)}
+    finite = {int(bound) for bound in ends if abs(bound) != _INFINITY} | {0}
+    beside = {bound + step for bound in finite for step in (-1, 0, 1)}
+    return any(warning.match(value) and not critical.match(value) for value in beside if value >= 0)

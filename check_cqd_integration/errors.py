@@ -1,0 +1,27 @@
+"""What can go wrong, each with its state.
+
+The text of each error is one line for the administrator: at which step it happened, what happened,
+and, where that is known, what to do. It never holds a password, token or URL with credentials.
+"""
+
+from __future__ import annotations
+
+
+class PluginError(Exception):
+    """The check cannot tell how the portal is: UNKNOWN."""
+
+
+class UsageError(PluginError):
+    """An option, a file or this host is not as it must be, and nothing was asked: UNKNOWN."""
+
+
+class PortalError(PluginError):
+    """The portal answered, but with something other than its status: UNKNOWN."""
+
+
+class UnreachableError(PortalError):
+    """The portal gave no usable answer: the state of ``--unreachable-state``."""
+
+
+class AnswerError(PluginError):
+    """The answer was read, but is not what the Data API documents: UNKNOWN."""

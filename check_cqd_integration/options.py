@@ -1,0 +1,355 @@
+"""The command line: one table of options, and what their values must be.
+
+An option whose value is empty counts as not given: so Icinga passes a variable that is not set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone, tzinfo
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from nagiosplugin import Critical, Ok, Range, Unknown, Warn
+from nagiosplugin.state import ServiceState
+
+from . import __version__
+from .contexts import Limits
+from .durations import is_looser, limit_in_words, parse_count, parse_duration, parse_range
+from .errors import UsageError
+
+STATUS_PATH = "/QoEDataService/IntegrationLog/Status"
+_LONGEST_TIMEOUT = 3600
+_STATES = {"ok": Ok, "warning": Warn, "critical": Critical, "unknown": Unknown}
+_DEFAULT_LIMITS = {
+    "integration": Limits(parse_range("30m"), parse_range("1h")),
+    "cube": Limits(parse_range("1h"), parse_range("2h")),
+    "failure": Limits(parse_range("30m:"), Range("")),
+    "streak": Limits(parse_range("0", parse_count), parse_range("2", parse_count)),
+    "running": Limits(parse_range("2h"), Range("")),
+    "data": Limits(Range(""), Range("")),
+}
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the checked values of all options, defaults included.
+
+    ``limits`` holds the ``Limits`` of integration, cube, failure, streak, running and data. Raises
+    UsageError, and SystemExit once --help or --version was shown.
+    """
+    parser = build_parser()
+    options, rest = parser.parse_known_args(argv)
+    for word in rest:
+        # Without its value, which may be a password.
+        option = word.partition("=")[0]
+        parser.error(f"unknown option {option}" if option[:1] == "-" else "argument without option")
+    if sum(value is not None for value in (options.hostname, options.url, options.input)) != 1:
+        parser.error("give one of --hostname, --url and --input")
+    if options.url is not None and (options.port is not None or options.http):
+        parser.error("--port and --http belong to --hostname, not to --url")
+    if options.client_key is not None and options.client_cert is None:
+        parser.error("--client-key belongs to --client-cert")
+    if options.insecure and options.ca_file is not None:
+        parser.error("--insecure would ignore --ca-file")
+    if options.hostname is not None:
+        options.url = _status_url(options.hostname, options.port, options.http)
+    options.limits = {name: _limits(options, name) for name in _DEFAULT_LIMITS}
+    return options
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the table of all options."""
+    parser = _Parser(
+        prog="check_cqd_integration",
+        description="Check how stale the data of a Skype for Business Call Quality Dashboard "
+        "(CQD) are, and whether its integration and cube processing fail.",
+        epilog="RANGE is a Nagios range whose ends may be durations: 90, 90s, 30m, 1h30m, 2d, 1w, "
+        "30m:, 10m:20m, ~:1h, @10m:20m; 0: never alerts. STATE is ok, warning, critical or "
+        "unknown. Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, help and version.",
+        allow_abbrev=False,
+        add_help=False,
+    )
+
+    group = parser.add_argument_group("what is asked")
+    _add(group, "-H, --hostname HOST", _host, f"portal host; asks https://HOST{STATUS_PATH}")
+    _add(group, "-p, --port PORT", _port, "port (default: 443, with --http 80)")
+    group.add_argument("--http", action="store_true", help="plain HTTP")
+    _add(group, "-u, --url URL", _web_url, "the whole URL in place of --hostname")
+    _add(group, "--input FILE", str, "grade a saved answer (-: standard input); no network")
+    _add(
+        group,
+        "--now TIME",
+        _moment,
+        "the clock, ISO 8601, for replaying a saved answer; without an offset it is in --timezone",
+    )
+    _add(
+        group,
+        "--stage STAGE",
+        _one_of("all", "integration", "cube"),
+        "grade all, integration or cube (default: all)",
+        "all",
+    )
+
+    group = parser.add_argument_group("how it is graded")
+    age = "age of a stage: time since its newest success"
+    _add(group, "-w, --warning RANGE", parse_range, f"WARNING for the {age}")
+    _add(group, "-c, --critical RANGE", parse_range, f"CRITICAL for the {age}")
+    for name, what, default in (
+        ("integration", "age of the integration alone", "30m / 1h"),
+        ("cube", "age of the cube alone", "1h / 2h"),
+        ("failure", "time since a stage's newest failure", "30m: / none"),
+        ("streak", "a stage's failures since its newest success", "0 / 2"),
+        ("running", "how long a run in progress has been going", "2h / none"),
+        ("data", "age of the data in the dashboard", "none"),
+    ):
+        read = _count_range if name == "streak" else parse_range
+        _add(group, f"--{name}-warning RANGE", read, f"WARNING for the {what}")
+        _add(group, f"--{name}-critical RANGE", read, f"CRITICAL for it (default: {default})")
+    _add(
+        group,
+        "--running-grace DURATION",
+        parse_duration,
+        "while a run younger than this is "
+        "in progress, grade its stage's age as it was when the run started (default: 0)",
+        0,
+    )
+    _add(
+        group,
+        "--no-success-state STATE",
+        _state,
+        "state of a stage that has never succeeded (default: critical)",
+        Critical,
+    )
+
+    group = parser.add_argument_group("time")
+    _add(
+        group,
+        "--timezone ZONE",
+        _zone,
+        "zone of the portal's stamps: an IANA name, UTC or local (default: local)",
+    )
+    _add(
+        group,
+        "--max-skew DURATION",
+        parse_duration,
+        "tolerated difference between the clocks, and how far ahead a stamp may be (default: 5m)",
+        300,
+    )
+
+    group = parser.add_argument_group("login")
+    _add(
+        group,
+        "--auth SCHEME",
+        _one_of("none", "basic"),
+        "none or basic (default: none without --username, else basic)",
+    )
+    _add(group, "-l, --username NAME", str, r"DOMAIN\user, user@REALM or user")
+    _add(
+        group,
+        "--password-file FILE",
+        str,
+        "its first line is the password; in place of it, the environment variable CQD_PASSWORD",
+    )
+
+    group = parser.add_argument_group("network")
+    _add(
+        group,
+        "--ca-file FILE",
+        str,
+        "PEM file of the authorities to trust (default: those of the operating system)",
+    )
+    _add(group, "--client-cert FILE", str, "PEM file of the certificate to show")
+    _add(group, "--client-key FILE", str, "PEM file of its key, if it is in one of its own")
+    group.add_argument(
+        "--insecure",
+        action="store_true",
+        help="trust every certificate, and allow a basic login over plain HTTP",
+    )
+    _add(
+        group,
+        "--proxy URL",
+        _proxy_url,
+        "http://HOST:PORT; proxy variables of the environment are not read",
+    )
+    _add(
+        group,
+        "--unreachable-state STATE",
+        _state,
+        "state if the portal gives no usable answer (default: critical)",
+        Critical,
+    )
+    _add(group, "-t, --timeout SECONDS", _timeout, "limit for the whole check (default: 10)", 10.0)
+
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="-v: the stages; -vv: all stamps; -vvv: what went over the wire, without secrets",
+    )
+    group.add_argument(
+        "-V",
+        "--version",
+        action="version",
+        version=f"%(prog)s {__version__}",
+        help="show the version",
+    )
+    group.add_argument("-h", "--help", action="help", help="show this help")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its errors as UsageError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see --help)")
+
+
+class _StoreIfGiven(argparse.Action):
+    """Store the converted value, unless it is empty."""
+
+    def __init__(self, *args: Any, convert: Callable[[str], Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._convert = convert
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if values:
+            try:
+                setattr(namespace, self.dest, self._convert(values))
+            except ValueError as error:
+                raise argparse.ArgumentError(self, str(error)) from error
+
+
+def _add(
+    group: argparse._ArgumentGroup,
+    usage: str,
+    convert: Callable[[str], Any],
+    explanation: str,
+    default: Any = None,
+) -> None:
+    *names, metavar = usage.replace(",", "").split()
+    group.add_argument(
+        *names,
+        metavar=metavar,
+        action=_StoreIfGiven,
+        convert=convert,
+        help=explanation,
+        default=default,
+    )
+
+
+def _limits(options: argparse.Namespace, name: str) -> Limits:
+    """Return the limits of this name: its own options, else those of both stages, else defaults."""
+    default = _DEFAULT_LIMITS[name]
+    is_stage = name in ("integration", "cube")
+    warning = getattr(options, f"{name}_warning") or (is_stage and options.warning)
+    critical = getattr(options, f"{name}_critical") or (is_stage and options.critical)
+    limits = Limits(warning or default.warning, critical or default.critical)
+    if limits.warning != Range("") and is_looser(limits.warning, limits.critical):
+        words = [limit_in_words(limit, str) for limit in (limits.warning, limits.critical)]
+        if name != "streak":
+            words = [limit_in_words(limit) for limit in (limits.warning, limits.critical)]
+        raise UsageError(
+            f"--{name}-warning ({words[0]}) is looser than --{name}-critical ({words[1]})"
+        )
+    return limits
+
+
+def _status_url(host: str, port: int | None, plain: bool) -> str:
+    scheme = "http" if plain else "https"
+    return f"{scheme}://{host}{'' if port is None else f':{port}'}{STATUS_PATH}"
+
+
+def _host(text: str) -> str:
+    try:
+        return f"[{ipaddress.IPv6Address(text)}]"
+    except ValueError:
+        pass
+    if not re.fullmatch(r"[^\s/\\@?#:\[\]%]+", text):
+        raise ValueError("not a host name or address; the port has an option of its own")
+    return text
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise ValueError("not a port, 1 to 65535")
+    return int(text)
+
+
+def _web_url(text: str) -> str:
+    parts = urlsplit(text)  # raises ValueError by itself, for instance for an open bracket
+    if "@" in parts.netloc:
+        raise ValueError("a URL must not hold user and password; use --username")
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", text):
+        raise ValueError("not a URL like https://HOST/PATH")
+    _ = parts.port  # raises ValueError
+    return text
+
+
+def _proxy_url(text: str) -> str:
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise ValueError("a proxy that wants a login is not supported")
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
+        raise ValueError("not a proxy like http://HOST:PORT")
+    _ = parts.port
+    return text
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time like 2015-01-18T10:31:00Z") from None
+
+
+def _zone(text: str) -> tzinfo | None:
+    if text == "local":
+        return None
+    if text == "UTC":
+        return timezone.utc
+    from zoneinfo import ZoneInfo  # only where a zone is named: it takes time
+
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            f"{text!r} is not a zone this host knows, like Europe/Berlin, UTC or local"
+        ) from None
+
+
+def _timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise ValueError(f"{text!r} is not a number of seconds up to {_LONGEST_TIMEOUT}")
+    return seconds
+
+
+def _state(text: str) -> ServiceState:
+    return _STATES[_one_of(*_STATES)(text.lower())]
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is not one of {', '.join(words)}")
+        return text
+
+    return convert
+
+
+def _count_range(text: str) -> Range:
+    return parse_range(text, parse_count)

@@ -1,0 +1,173 @@
+"""The pipeline at one moment: how old, how often failed, what is running.
+
+Microsoft's documents give the schedule (every 15 minutes the integration, then the cube
+processing) and a sample in which the start stamp of a failed run is still set; that a start stamp
+means "running" only while it is the newest of its stage is read off that sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone, tzinfo
+
+from .durations import in_words
+from .errors import AnswerError
+from .status import IntegrationStatus, StageLog
+
+Moments = tuple[datetime, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage as seen at ``now``; all moments are UTC, lists newest first.
+
+    All results are whole seconds. A moment that is still ahead counts as now: the clocks of two
+    hosts differ a little.
+    """
+
+    now: datetime
+    successes: Moments
+    failures: Moments
+    started: datetime | None
+
+    @property
+    def age(self) -> int | None:
+        """Time since the newest success; None if none is listed."""
+        return self.seconds_since(self.successes[0]) if self.successes else None
+
+    @property
+    def last_failure(self) -> int | None:
+        """Time since the newest failure; None if none is listed."""
+        return self.seconds_since(self.failures[0]) if self.failures else None
+
+    @property
+    def streak(self) -> int:
+        """How many listed failures are newer than the newest success."""
+        if not self.successes:
+            return len(self.failures)
+        return sum(failure > self.successes[0] for failure in self.failures)
+
+    @property
+    def running(self) -> int | None:
+        """How long the run in progress has been going; None if there is none."""
+        ends = self._ends()
+        if self.started is None or (ends and self.started <= max(ends)):
+            return None
+        return self.seconds_since(self.started)
+
+    @property
+    def age_at_start(self) -> int | None:
+        """The age when the newest run began; None without a start or a success before it."""
+        if self.started is None or not self.successes:
+            return None
+        return _seconds(self.successes[0], self.started)
+
+    @property
+    def duration(self) -> int | None:
+        """How long the last run took; None while one is in progress, or if it cannot be told."""
+        if self.started is None or self.running is not None:
+            return None
+        return _seconds(self.started, max(self._ends()))
+
+    def seconds_since(self, moment: datetime) -> int:
+        """Return how long ago a moment was."""
+        return _seconds(moment, self.now)
+
+    def _ends(self) -> Moments:
+        return self.successes[:1] + self.failures[:1]
+
+
+@dataclass(frozen=True)
+class DataAge:
+    """How old the data in the dashboard are, in seconds."""
+
+    seconds: int
+    exact: bool
+    """False if the listed integrations are all too new: the data are at least this old."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Both stages as seen at ``now``, and what follows from the two together."""
+
+    integration: Stage
+    cube: Stage
+    zone: tzinfo | None
+    """The zone of the portal's stamps; None is this host's own."""
+
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages by name, in the order in which they run."""
+        return {"integration": self.integration, "cube": self.cube}
+
+    @property
+    def data_age(self) -> DataAge | None:
+        """The age of the newest integration that the newest cube can hold.
+
+        None if either stage lists no success.
+        """
+        if not self.integration.successes or not self.cube.successes:
+            return None
+        processed = self.cube.successes[0]
+        for integrated in self.integration.successes:
+            if integrated <= processed:
+                return DataAge(self.integration.seconds_since(integrated), exact=True)
+        return DataAge(self.cube.seconds_since(processed), exact=False)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """This host's clock, and how the portal's stamps are to be read by it."""
+
+    now: datetime
+    """UTC."""
+    zone: tzinfo | None
+    """The zone of the portal's stamps; None is this host's own."""
+    max_skew: int
+    """How many seconds a stamp may be ahead."""
+
+    def moment(self, stamp: datetime) -> datetime:
+        """Return the UTC moment of a stamp.
+
+        In the hour that a zone repeats, that is the latest moment that is not in the future.
+        Raises AnswerError for a stamp that is ahead by more than ``max_skew``, or beyond the ends
+        of the calendar.
+        """
+        try:
+            readings = [
+                stamp.replace(tzinfo=self.zone, fold=fold).astimezone(timezone.utc)
+                for fold in (0, 1)
+            ]
+        except (OverflowError, ValueError, OSError) as error:
+            raise AnswerError(f"the stamp {stamp} is beyond the ends of the calendar") from error
+        past = [reading for reading in readings if reading <= self.now]
+        moment = max(past) if past else min(readings)
+        ahead = _seconds(self.now, moment)
+        if ahead > self.max_skew:
+            raise AnswerError(
+                f"the stamp {stamp} is {in_words(ahead)} ahead of this host's clock; is --timezone "
+                f"the portal's zone, and are both clocks right?"
+            )
+        return moment
+
+
+def at(clock: Clock, status: IntegrationStatus) -> Pipeline:
+    """Return the pipeline as seen by the clock; raises AnswerError for a stamp in the future."""
+    return Pipeline(_stage(clock, status.integration), _stage(clock, status.cube), clock.zone)
+
+
+def _stage(clock: Clock, log: StageLog) -> Stage:
+    return Stage(
+        now=clock.now,
+        successes=_newest_first(clock, log.successes),
+        failures=_newest_first(clock, log.failures),
+        started=None if log.started is None else clock.moment(log.started),
+    )
+
+
+def _newest_first(clock: Clock, stamps: Iterable[datetime]) -> Moments:
+    return tuple(sorted({clock.moment(stamp) for stamp in stamps}, reverse=True))
+
+
+def _seconds(since: datetime, until: datetime) -> int:
+    return max((until - since) // timedelta(seconds=1), 0)

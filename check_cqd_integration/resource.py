@@ -1,0 +1,76 @@
+"""The monitored thing: fetches the answer, looks at the clock, and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime, timedelta
+
+from nagiosplugin import Metric, Resource
+
+from . import pipeline, status
+from .answer import Answer
+from .errors import PluginError
+from .pipeline import Clock, Pipeline, Stage
+
+
+class IntegrationLog(Resource):
+    """The portal's integration log, through whatever fetches it.
+
+    ``clock`` is asked once, as soon as the answer is there.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Answer],
+        clock: Callable[[], Clock],
+        stages: Collection[str],
+    ) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._stages = stages
+        self.pipeline: Pipeline | None = None
+        """What was read, for the long output; None if it could not be read."""
+
+    def probe(self) -> list[Metric]:
+        """Return all metrics, or the one metric ``trouble`` that holds the error.
+
+        An error is returned, not raised: nagiosplugin would make all of them UNKNOWN.
+        """
+        try:
+            answer = self._fetch()
+            clock = self._clock()
+            self.pipeline = pipeline.at(clock, status.parse(answer.body))
+        except PluginError as error:
+            return [Metric("trouble", error)]
+        return [
+            *self._of_stages(self.pipeline),
+            *_of_both(self.pipeline),
+            *_of_network(answer, clock.now),
+        ]
+
+    def _of_stages(self, seen: Pipeline) -> Iterator[Metric]:
+        for name, stage in seen.stages().items():
+            if name in self._stages:
+                yield from _of_stage(name, stage)
+
+
+def _of_stage(name: str, stage: Stage) -> Iterator[Metric]:
+    yield Metric(f"{name}_age", stage, "s", min=0)
+    yield Metric(f"{name}_streak", stage, min=0)
+    if stage.last_failure is not None:
+        yield Metric(f"{name}_last_failure", stage.last_failure, "s", min=0)
+    yield Metric(f"{name}_running", stage.running or 0, "s", min=0)
+    if stage.duration is not None:
+        yield Metric(f"{name}_duration", stage.duration, "s", min=0)
+
+
+def _of_both(seen: Pipeline) -> Iterator[Metric]:
+    if seen.data_age is not None:
+        yield Metric("data_age", seen.data_age, "s", min=0)
+
+
+def _of_network(answer: Answer, now: datetime) -> Iterator[Metric]:
+    if answer.date is not None:
+        yield Metric("clock_skew", round((now - answer.date) / timedelta(seconds=1)), "s")
+    if answer.response_time is not None:
+        yield Metric("response_time", answer.response_time, "s", min=0)

@@ -1,0 +1,36 @@
+"""A saved answer in place of the portal: ``--input``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .answer import Answer, read_limited
+from .deadline import Deadline
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class SavedAnswer:
+    """The file with this path, or standard input if it is ``-``."""
+
+    path: str
+    exchange: list[str] = field(default_factory=list)
+    """Nothing goes over the wire."""
+
+    def fetch(self, deadline: Deadline) -> Answer:
+        """Read it; raises UsageError if that cannot be done."""
+        name = "standard input" if self.path == "-" else self.path
+        deadline.step = f"reading {name}"
+        try:
+            return Answer(read_limited(self._chunks()))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"{deadline.step}: {reason}") from error
+
+    def _chunks(self) -> Iterator[bytes]:
+        # Unbuffered: a buffer that still waits for its input aborts the interpreter's exit.
+        source = 0 if self.path == "-" else self.path
+        with open(source, "rb", buffering=0, closefd=self.path != "-") as file:
+            while chunk := file.read(65536):
+                yield chunk

@@ -1,0 +1,168 @@
+"""The portal's answer, read: bytes -> the stamps of the two stages.
+
+The format is the one of Microsoft's "Get Last Integration Data", which publishes its sample with
+one value lost (``"LastFailedIntegrations":  ,``). A key of ours without a value is therefore read
+as "none"; nothing else is repaired. Stamps carry no time zone here: the document names none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn
+
+from .errors import AnswerError
+
+Stamps = tuple[datetime, ...]
+
+
+@dataclass(frozen=True)
+class StageLog:
+    """What the portal lists of one stage, in its own order and local time."""
+
+    successes: Stamps
+    failures: Stamps
+    started: datetime | None
+    """When the newest run began; it stays set after the run has ended."""
+
+
+@dataclass(frozen=True)
+class IntegrationStatus:
+    """The answer of ``IntegrationLog/Status``: one log for each stage of the pipeline."""
+
+    integration: StageLog
+    cube: StageLog
+
+
+_INTEGRATION_KEYS = (
+    "LastSuccessIntegrations",
+    "LastFailedIntegrations",
+    "LastDataIntegrationStart",
+)
+_CUBE_KEYS = (
+    "LastSuccessCubeProcessings",
+    "LastFailedCubeProcessings",
+    "LastCubeProcessingStart",
+)
+_LOST_VALUE = re.compile(
+    rf'"(?:{"|".join(_INTEGRATION_KEYS + _CUBE_KEYS)})"[ \t\r\n]*:(?=[ \t\r\n]*[,}}])'
+)
+_DOCUMENTED_STAMP = re.compile(
+    r"(?P<month>\d\d)/(?P<day>\d\d)/(?P<year>\d{4}) "
+    r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)",
+    re.ASCII,
+)
+_ISO_STAMP = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)T"
+    r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.\d{1,9})?",
+    re.ASCII,
+)
+_UNITS = ("year", "month", "day", "hour", "minute", "second")
+_DISABLED = (
+    "the portal's integration log is disabled; in QoEDataService/web.config of the portal set "
+    "QoEDataLib.DebugMode to True"
+)
+
+
+def parse(body: bytes) -> IntegrationStatus:
+    """Return what the answer says.
+
+    Raises AnswerError, naming the field, if it cannot be read, and one that says how to turn the
+    log on if it is the empty answer of a portal whose log is off.
+    """
+    try:
+        text = body.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise AnswerError("the answer is not UTF-8 text") from error
+    if text in ("", '""', "null"):
+        raise AnswerError(_DISABLED)
+    if text.startswith("<"):
+        raise AnswerError(
+            "the answer is a web page, not JSON; is this the CQD portal, and its address right?"
+        )
+    answer = _load(_LOST_VALUE.sub(r"\g<0>null", text))
+    if not isinstance(answer, dict):
+        raise AnswerError(f"the answer is {_kind(answer)}, not the status object")
+    return IntegrationStatus(
+        integration=_stage(answer, *_INTEGRATION_KEYS),
+        cube=_stage(answer, *_CUBE_KEYS),
+    )
+
+
+def _load(text: str) -> Any:
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_without_doubles,
+            parse_constant=_refuse_constant,
+            parse_int=float,  # no number of ours is used, and a long integer would take long
+        )
+    except json.JSONDecodeError as error:
+        raise AnswerError(
+            f"the answer is broken JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from error
+    except RecursionError as error:
+        raise AnswerError("the answer is broken JSON: nested too deep") from error
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in mapping:
+            raise AnswerError(f"{_quote(key)} is given twice")
+        mapping[key] = value
+    return mapping
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise AnswerError(f"the answer is broken JSON: {name} is not a value")
+
+
+def _stage(answer: dict[str, Any], successes: str, failures: str, started: str) -> StageLog:
+    return StageLog(
+        successes=_stamps(successes, _field(answer, successes)),
+        failures=_stamps(failures, _field(answer, failures)),
+        started=_start(started, _field(answer, started)),
+    )
+
+
+def _field(answer: dict[str, Any], key: str) -> Any:
+    if key not in answer:
+        raise AnswerError(f"{key} is missing in the answer")
+    return answer[key]
+
+
+def _stamps(key: str, value: Any) -> Stamps:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise AnswerError(f"{key} is {_kind(value)}, not a list of stamps")
+    return tuple(_stamp(f"{key}[{index}]", item) for index, item in enumerate(value))
+
+
+def _start(key: str, value: Any) -> datetime | None:
+    return None if value is None else _stamp(key, value)
+
+
+def _stamp(name: str, value: Any) -> datetime:
+    if not isinstance(value, str):
+        raise AnswerError(f"{name} is {_kind(value)}, not a stamp")
+    match = _DOCUMENTED_STAMP.fullmatch(value) or _ISO_STAMP.fullmatch(value)
+    try:
+        if match:
+            year, month, day, hour, minute, second = (int(match[unit]) for unit in _UNITS)
+            return datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        pass
+    raise AnswerError(f"{name} is not a stamp like 01/18/2015 10:30:13: {_quote(value)}")
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", float: "a number", bool: "a boolean"}
+    return kinds.get(type(value), "null")
+
+
+def _quote(text: str) -> str:
+    return f"'{text[:40]}{'...' if len(text) > 40 else ''}'"

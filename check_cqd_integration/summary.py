@@ -1,0 +1,128 @@
+"""What is said: the text of the line, and the long output below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import cast
+
+from nagiosplugin import Critical, Ok, Results, Summary, Unknown, Warn
+from nagiosplugin.state import ServiceState
+
+from .contexts import Finding
+from .durations import in_words
+from .output import MAX_TEXT
+from .pipeline import Pipeline
+from .resource import IntegrationLog
+
+_SEVERITY = (Ok, Warn, Unknown, Critical)
+_ROOM = MAX_TEXT - len("CQD CRITICAL - ")
+
+
+def worst(results: Results) -> ServiceState:
+    """Return the state that counts: CRITICAL before UNKNOWN before WARNING before OK.
+
+    nagiosplugin's own order puts UNKNOWN first; but what is known to be broken must not be hidden
+    by what cannot be told.
+    """
+    return max((result.state for result in results), key=_SEVERITY.index)
+
+
+class StatusText(Summary):
+    """The words for what was found in an integration log.
+
+    ``exchange`` is what went over the wire by the time it is told, line by line, without secrets.
+    """
+
+    def __init__(self, log: IntegrationLog, verbosity: int, exchange: list[str]) -> None:
+        self._log = log
+        self._verbosity = verbosity
+        self._exchange = exchange
+
+    def ok(self, results: Results) -> str:
+        """Return how old each stage and the data are."""
+        return "; ".join(
+            f"{subject.name}: {subject.findings[0]}"
+            for subject in _subjects(results)
+            if subject.name in ("integration", "cube", "data")
+        )
+
+    def problem(self, results: Results) -> str:
+        """Return every problem, the worst subject first, in as many words as there is room for."""
+        if self._log.pipeline is None:
+            return str(results[0])
+        subjects = sorted(_subjects(results), key=_Subject.severity, reverse=True)
+        for tell in (_Subject.at_length, _Subject.briefly, _Subject.barely):
+            text = "; ".join(filter(None, map(tell, subjects)))
+            if len(text) <= _ROOM:
+                break
+        return text
+
+    def verbose(self, results: Results) -> list[str]:
+        """Return a line a subject (-v), all stamps (-vv) and what went over the wire (-vvv)."""
+        lines: list[str] = []
+        if self._verbosity >= 1 and self._log.pipeline is not None:
+            lines += [subject.in_full() for subject in _subjects(results)]
+        if self._verbosity >= 2 and self._log.pipeline is not None:
+            lines += _timeline(self._log.pipeline)
+        if self._verbosity >= 3:
+            lines += self._exchange
+        return lines
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """All findings on one stage, on the data, on the clock or on the portal."""
+
+    name: str
+    findings: list[Finding]
+
+    def severity(self) -> int:
+        return max(_SEVERITY.index(finding.state) for finding in self.findings)
+
+    def at_length(self) -> str:
+        if self.severity() == 0:
+            is_stage = self.name in ("integration", "cube")
+            return f"{self.name} ok, {self.findings[0]}" if is_stage else ""
+        told = [str(finding) for finding in self.findings if finding.is_told()]
+        return f"{self.name}: {', '.join(told)}"
+
+    def briefly(self) -> str:
+        return self._problems(Finding.briefly)
+
+    def barely(self) -> str:
+        return self._problems(Finding.barely)
+
+    def in_full(self) -> str:
+        state = _SEVERITY[self.severity()]
+        return f"[{str(state).upper()}] {self.name}: {', '.join(map(str, self.findings))}"
+
+    def _problems(self, tell: Callable[[Finding], str]) -> str:
+        told = [tell(finding) for finding in self.findings if finding.state != Ok]
+        return f"{self.name}: {', '.join(told)}" if told else ""
+
+
+def _subjects(results: Results) -> list[_Subject]:
+    findings = cast("list[Finding]", results.results)
+    return [
+        _Subject(name, list(group))
+        for name, group in groupby(findings, key=lambda finding: finding.measure.subject)
+    ]
+
+
+def _timeline(pipeline: Pipeline) -> list[str]:
+    """Return all stamps of each stage, newest first, in the portal's own time."""
+    lines = []
+    for name, stage in pipeline.stages().items():
+        events = [(moment, "success") for moment in stage.successes]
+        events += [(moment, "failure") for moment in stage.failures]
+        if stage.started:
+            events.append((stage.started, "start of the newest run"))
+        lines.append(f"{name}, newest first:" if events else f"{name}: nothing listed")
+        lines += [
+            f"  {moment.astimezone(pipeline.zone).isoformat(' ', 'seconds')}  "
+            f"{in_words(stage.seconds_since(moment)):>10} ago  {outcome}"
+            for moment, outcome in sorted(events, reverse=True)
+        ]
+    return lines

@@ -1,0 +1,209 @@
+"""The way to the portal: requests' transport with our TLS settings, and a note of each step.
+
+requests offers an adapter's methods, and urllib3 a connection's, for subclassing. What failed on
+the way is told here in words, without addresses, tokens or anything else that the libraries put
+into their messages.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import ssl
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
+
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from .deadline import Deadline
+from .errors import AnswerError, PluginError, PortalError, UnreachableError, UsageError
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whom TLS believes, and the certificate that this client shows. All files are PEM."""
+
+    ca_file: str | None = None
+    """Authorities in place of the operating system's."""
+    client_cert: str | None = None
+    client_key: str | None = None
+    """None if the key is in the file of the certificate."""
+    insecure: bool = False
+    """Believe everybody."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return the TLS settings; raises UsageError for a file that cannot be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:  # an SSLError is one as well
+            raise UsageError(f"--ca-file {self.ca_file}: {_file_trouble(error)}") from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.client_cert:
+            try:
+                context.load_cert_chain(self.client_cert, self.client_key, _refuse_passphrase)
+            except OSError as error:
+                files = " and ".join(filter(None, (self.client_cert, self.client_key)))
+                raise UsageError(f"client certificate {files}: {_file_trouble(error)}") from error
+        return context
+
+
+def _refuse_passphrase() -> NoReturn:
+    raise UsageError("the key of the client certificate is encrypted; give one without passphrase")
+
+
+def _file_trouble(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "not a PEM file with what is needed, or certificate and key do not belong together"
+    return error.strerror or "cannot be read"
+
+
+class Transport(HTTPAdapter):
+    """One TLS context for all connections, each of which tells the deadline its steps."""
+
+    def __init__(self, deadline: Deadline, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        self._pools = {
+            "http": _pool_with(urllib3.HTTPConnectionPool, partial(_Plain, deadline)),
+            "https": _pool_with(urllib3.HTTPSConnectionPool, partial(_Secure, deadline)),
+        }
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, ssl_context=self._tls, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave trust to the TLS settings: requests would add the bundle of certifi to them."""
+
+
+def _pool_with(
+    pool_class: type[urllib3.HTTPConnectionPool], connect: Callable[..., HTTPConnection]
+) -> Callable[..., urllib3.HTTPConnectionPool]:
+    def pool(*args: Any, **kwargs: Any) -> urllib3.HTTPConnectionPool:
+        made = pool_class(*args, **kwargs)
+        made.ConnectionCls = connect  # type: ignore[assignment]
+        return made
+
+    return pool
+
+
+class _NotesSteps:
+    """What both kinds of connection do: tell each step, and share the time among all addresses."""
+
+    def __init__(self, deadline: Deadline, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadline = deadline
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
+            raise explain(error, self._deadline) from error
+        self._deadline.step = f"waiting for the answer of {self._peer()}"
+
+    def _new_conn(self) -> socket.socket:
+        host, port, deadline = self._dns_host, self.port, self._deadline  # type: ignore[attr-defined]
+        deadline.step = f"looking up {host}"
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        deadline.step = f"connecting to {host} port {port}"
+        for left, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found):
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.settimeout(deadline.remaining() / left)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection.connect(address)
+                break
+            except OSError:
+                connection.close()
+                if left == 1:
+                    raise
+        connection.settimeout(deadline.remaining())
+        deadline.step = f"TLS with {self._peer()}"
+        return connection
+
+    def _tunnel(self) -> None:
+        self._deadline.step = f"asking the proxy for a way to {self._peer()}"
+        super()._tunnel()  # type: ignore[misc]
+        self._deadline.step = f"TLS with {self._peer()}"
+
+    def _peer(self) -> str:
+        return self._tunnel_host or self.host  # type: ignore[attr-defined, no-any-return]
+
+
+class _Plain(_NotesSteps, HTTPConnection):
+    pass
+
+
+class _Secure(_NotesSteps, HTTPSConnection):
+    pass
+
+
+def explain(error: BaseException, deadline: Deadline) -> PluginError:
+    """Return what an error of requests, urllib3 or below means at the step it happened."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    if isinstance(error, (TimeoutError, socket.timeout)):
+        return deadline.passed()
+    if isinstance(error, (zlib.error, urllib3.exceptions.DecodeError)):
+        return AnswerError(f"{deadline.step}: its compression is broken")
+    if match := re.search("Tunnel connection failed: (4[0-9][0-9])", str(error)):
+        return PortalError(f"{deadline.step}: the proxy refuses (HTTP {match[1]})")
+    return UnreachableError(f"{deadline.step}: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        again = error.errno == socket.EAI_AGAIN
+        return "no name server answers" if again else "there is no host of this name"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _CERTIFICATE_TROUBLE.get(
+            error.verify_code, f"its certificate is not valid ({error.verify_message})"
+        )
+    if isinstance(error, ssl.SSLError):
+        return _tls_reason(error.reason or "")
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; does the web server run?"
+    if isinstance(error, ConnectionError):
+        return "the connection was closed by the other side"
+    if isinstance(error, http.client.IncompleteRead):
+        return "the answer ended too early"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return "what came is not proper HTTP"
+
+
+_CERTIFICATE_TROUBLE = {
+    9: "its certificate is not valid yet; is this host's clock right?",
+    10: "its certificate has expired",
+    18: "its certificate is self-signed and not trusted; give it with --ca-file",
+    19: "the authority of its certificate is not trusted; give it with --ca-file",
+    20: "the authority of its certificate is not trusted; give it with --ca-file",
+    62: "its certificate is for another name",
+    64: "its certificate is for another address",
+}
+"""By the verify codes of OpenSSL (X509_V_ERR_...)."""
+
+
+def _tls_reason(reason: str) -> str:
+    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
+        return "the handshake was refused; does the server want a --client-cert?"
+    if ("PROTOCOL" in reason and "VERSION" in reason) or "UNSUPPORTED_PROTOCOL" in reason:
+        return "the server offers nothing newer than TLS 1.1"
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+        return "what answers there is not TLS; is it --http?"
+    return f"the handshake failed ({reason.replace('_', ' ').lower() or 'closed'})"
