@@ -11,7 +11,7 @@ A leading path segment picks the scenario of one request:
 
     GET /late/QoEDataService/IntegrationLog/Status
 
-Sources: Microsoft's "Get Last Integration Data" (fields, stamps, sample), "Plan for CQD" (schedule).
+Sources: Microsoft's "Get Last Integration Data" (fields and sample), "Plan for CQD" (schedule).
 """
 
 from __future__ import annotations
