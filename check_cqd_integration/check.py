@@ -62,7 +62,7 @@ def run(options: Namespace) -> tuple[int, list[str]]:
 
 def _clock(options: Namespace) -> Clock:
     now = options.now or datetime.now(timezone.utc)
-    return Clock(now.astimezone(timezone.utc), options.timezone, options.max_skew)
+    return Clock(now, options.timezone, options.max_skew)
 
 
 def _source(options: Namespace) -> Source:
@@ -77,6 +77,8 @@ def _source(options: Namespace) -> Source:
 
 
 def _credentials(options: Namespace) -> Credentials | None:
+    if options.password_file is not None and options.username is None:
+        raise UsageError("--password-file needs --username")
     if options.auth == "none" or (options.auth is None and options.username is None):
         return None
     if options.username is None:

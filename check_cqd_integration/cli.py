@@ -48,9 +48,17 @@ def _run(arguments: Sequence[str]) -> tuple[int, list[str]]:
     except BaseException as error:  # a bug of ours
         text = f"this is a bug: {type(error).__name__}; -vvv shows where, please report it"
         lines = [first_line("unknown", text, [])]
-        if any(word.startswith("-vvv") for word in arguments):
-            lines += map(clean, traceback.format_exc().splitlines())
+        if _wants_everything(arguments):
+            # Without the text of the error, which may hold a secret.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            lines += map(clean, frames.splitlines())
         return _UNKNOWN, lines
+
+
+def _wants_everything(arguments: Sequence[str]) -> bool:
+    """Tell whether -vvv was given, without the parser, which may be what is broken."""
+    short = sum(len(word) - 1 for word in arguments if word.strip("v") == "-")
+    return short + arguments.count("--verbose") >= 3
 
 
 def _check(arguments: Sequence[str]) -> tuple[int, list[str]]:

@@ -26,6 +26,7 @@ from nagiosplugin.state import ServiceState
 
 from .durations import in_words, limit_in_words
 from .errors import UnreachableError
+from .pipeline import StageAge
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Measure(Context):
 
 
 class Age(Measure):
-    """The age of a ``Stage``; while a young run is in progress, as it was when that began."""
+    """A ``StageAge``; while a run younger than ``grace`` is in progress, as at its start."""
 
     def __init__(
         self, name: str, subject: str, limits: Limits, grace: int, no_success: ServiceState
@@ -130,30 +131,29 @@ class Age(Measure):
         self._no_success = no_success
 
     def evaluate(self, metric: Metric, resource: Resource) -> Result:
-        if metric.value.age is None:
+        if metric.value.now is None:
             return Finding(self._no_success, None, metric)
         return super().evaluate(metric, resource)
 
     def graded(self, metric: Metric) -> int:
-        stage = metric.value
-        in_grace = stage.running is not None and stage.running < self._grace
-        age: int = stage.age_at_start if in_grace else stage.age
-        return age
+        age: StageAge = metric.value
+        in_grace = age.running is not None and age.running < self._grace
+        return cast(int, age.at_start if in_grace else age.now)
 
     def measured(self, metric: Metric) -> int | None:
-        age: int | None = metric.value.age
-        return age
+        age: StageAge = metric.value
+        return age.now
 
     def is_told_beside(self, metric: Metric) -> bool:
         return True
 
     def describe(self, metric: Metric) -> str:
-        age = metric.value.age
-        return "no success listed" if age is None else f"last success {in_words(age)} ago"
+        age: StageAge = metric.value
+        return "no success listed" if age.now is None else f"last success {in_words(age.now)} ago"
 
     def describe_briefly(self, metric: Metric) -> str:
-        age = metric.value.age
-        return "no success" if age is None else f"age {in_words(age)}"
+        age: StageAge = metric.value
+        return "no success" if age.now is None else f"age {in_words(age.now)}"
 
 
 class Streak(Measure):
@@ -234,6 +234,8 @@ class Skew(Measure):
         self._tolerated = tolerated
 
     def describe(self, metric: Metric) -> str:
+        if metric.value == 0:
+            return "in step with the portal"
         side = "ahead of" if metric.value > 0 else "behind"
         return f"this host is {in_words(abs(metric.value))} {side} the portal"
 

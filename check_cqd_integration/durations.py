@@ -52,29 +52,40 @@ def parse_range(text: str, end: Callable[[str], int] = parse_duration) -> Range:
     return Range(f"{'@' if inside else ''}{low}:{high}")
 
 
-def in_words(seconds: int, units: int = 2) -> str:
-    """Return ``2h 14m`` for 8040: the duration in its largest ``units`` units, rounded down."""
-    parts: list[tuple[int, str]] = []
+def in_words(seconds: int) -> str:
+    """Return ``2h 14m`` for 8040: the two largest units, rounded down."""
+    return " ".join(_parts(seconds)[:2])
+
+
+def compact(seconds: int) -> str:
+    """Return ``2h14m`` for 8040: all units, as ``parse_duration`` reads them."""
+    return "".join(_parts(seconds))
+
+
+def _parts(seconds: int) -> list[str]:
+    parts = []
     for unit in ("d", "h", "m", "s"):
         count, seconds = divmod(seconds, _UNITS[unit])
-        if count or parts:
-            parts.append((count, unit))
-    return " ".join(f"{count}{unit}" for count, unit in parts[:units] if count) or "0s"
+        if count:
+            parts.append(f"{count}{unit}")
+    return parts or ["0s"]
 
 
-def _exactly(seconds: int) -> str:
-    return in_words(seconds, units=4)
+def format_range(limit: Range, end: Callable[[int], str] = compact) -> str:
+    """Return a range as ``parse_range`` reads it."""
+    start = "~" if limit.start == -_INFINITY else end(int(limit.start))
+    stop = "" if limit.end == _INFINITY else end(int(limit.end))
+    start_is_told = limit.start != 0 or not stop
+    return f"{'@' if limit.invert else ''}{f'{start}:' if start_is_told else ''}{stop}"
 
 
-def limit_in_words(limit: Range, end: Callable[[int], str] = _exactly) -> str:
-    """Return how a violated range reads in an alert: its one bound, or the range if it has two."""
-    low = "~" if limit.start == -_INFINITY else end(int(limit.start))
-    high = "" if limit.end == _INFINITY else end(int(limit.end))
-    if limit.invert:
-        return f"@{low}:{high}"
-    if limit.start in (0, -_INFINITY):
-        return high
-    return f"{low}:{high}" if high else low
+def limit_in_words(limit: Range, end: Callable[[int], str] = compact) -> str:
+    """Return how a violated range reads in an alert: in words if it has one bound only."""
+    if limit.invert or (limit.start > 0 and limit.end != _INFINITY):
+        return format_range(limit, end)
+    if limit.start > 0:
+        return f"{end(int(limit.start))} or more"
+    return end(int(limit.end))
 
 
 def is_looser(warning: Range, critical: Range) -> bool:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone, tzinfo
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -18,20 +19,28 @@ from nagiosplugin.state import ServiceState
 
 from . import __version__
 from .contexts import Limits
-from .durations import is_looser, limit_in_words, parse_count, parse_duration, parse_range
+from .durations import (
+    compact,
+    format_range,
+    is_looser,
+    parse_count,
+    parse_duration,
+    parse_range,
+)
 from .errors import UsageError
 
 STATUS_PATH = "/QoEDataService/IntegrationLog/Status"
 _LONGEST_TIMEOUT = 3600
 _STATES = {"ok": Ok, "warning": Warn, "critical": Critical, "unknown": Unknown}
-_DEFAULT_LIMITS = {
-    "integration": Limits(parse_range("30m"), parse_range("1h")),
-    "cube": Limits(parse_range("1h"), parse_range("2h")),
-    "failure": Limits(parse_range("30m:"), Range("")),
-    "streak": Limits(parse_range("0", parse_count), parse_range("2", parse_count)),
-    "running": Limits(parse_range("2h"), Range("")),
-    "data": Limits(Range(""), Range("")),
+_THRESHOLDS = {
+    "integration": ("age of the integration alone", "30m", "1h"),
+    "cube": ("age of the cube alone", "1h", "2h"),
+    "failure": ("time since the newest failure of a stage", "30m:", ""),
+    "streak": ("number of failures of a stage since its newest success", "0", "2"),
+    "running": ("time that a run in progress has been going", "2h", ""),
+    "data": ("age of the data that the dashboard shows", "", ""),
 }
+"""What is limited, and the default ranges of WARNING and CRITICAL."""
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -56,7 +65,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--insecure would ignore --ca-file")
     if options.hostname is not None:
         options.url = _status_url(options.hostname, options.port, options.http)
-    options.limits = {name: _limits(options, name) for name in _DEFAULT_LIMITS}
+    if options.now is not None:
+        try:
+            in_zone = (
+                options.now if options.now.tzinfo else options.now.replace(tzinfo=options.timezone)
+            )
+            options.now = in_zone.astimezone(timezone.utc)
+        except (OverflowError, ValueError, OSError):
+            parser.error("--now is beyond the ends of the calendar")
+    options.limits = {name: _limits(options, name) for name in _THRESHOLDS}
     return options
 
 
@@ -67,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Check how stale the data of a Skype for Business Call Quality Dashboard "
         "(CQD) are, and whether its integration and cube processing fail.",
         epilog="RANGE is a Nagios range whose ends may be durations: 90, 90s, 30m, 1h30m, 2d, 1w, "
-        "30m:, 10m:20m, ~:1h, @10m:20m; 0: never alerts. STATE is ok, warning, critical or "
+        "30m:, 10m:20m, ~:1h, @10m:20m; '0:' never alerts. STATE is ok, warning, critical or "
         "unknown. Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, help and version.",
         allow_abbrev=False,
         add_help=False,
@@ -97,23 +114,16 @@ def build_parser() -> argparse.ArgumentParser:
     age = "age of a stage: time since its newest success"
     _add(group, "-w, --warning RANGE", parse_range, f"WARNING for the {age}")
     _add(group, "-c, --critical RANGE", parse_range, f"CRITICAL for the {age}")
-    for name, what, default in (
-        ("integration", "age of the integration alone", "30m / 1h"),
-        ("cube", "age of the cube alone", "1h / 2h"),
-        ("failure", "time since a stage's newest failure", "30m: / none"),
-        ("streak", "a stage's failures since its newest success", "0 / 2"),
-        ("running", "how long a run in progress has been going", "2h / none"),
-        ("data", "age of the data in the dashboard", "none"),
-    ):
-        read = _count_range if name == "streak" else parse_range
-        _add(group, f"--{name}-warning RANGE", read, f"WARNING for the {what}")
-        _add(group, f"--{name}-critical RANGE", read, f"CRITICAL for it (default: {default})")
+    for name, (what, *defaults) in _THRESHOLDS.items():
+        for state, default in zip(("warning", "critical"), defaults):
+            explanation = f"{state.upper()} for the {what} (default: {default or 'none'})"
+            _add(group, f"--{name}-{state} RANGE", _range_of(name), explanation)
     _add(
         group,
         "--running-grace DURATION",
         parse_duration,
-        "while a run younger than this is "
-        "in progress, grade its stage's age as it was when the run started (default: 0)",
+        "while a run younger than this is in progress, ages are graded as they were when it "
+        "started (default: 0)",
         0,
     )
     _add(
@@ -250,19 +260,24 @@ def _add(
 
 def _limits(options: argparse.Namespace, name: str) -> Limits:
     """Return the limits of this name: its own options, else those of both stages, else defaults."""
-    default = _DEFAULT_LIMITS[name]
-    is_stage = name in ("integration", "cube")
-    warning = getattr(options, f"{name}_warning") or (is_stage and options.warning)
-    critical = getattr(options, f"{name}_critical") or (is_stage and options.critical)
-    limits = Limits(warning or default.warning, critical or default.critical)
+    ranges, told = [], []
+    for state, default in zip(("warning", "critical"), _THRESHOLDS[name][1:]):
+        of_both = getattr(options, state) if name in ("integration", "cube") else None
+        given = getattr(options, f"{name}_{state}") or of_both
+        ranges.append(given or (_range_of(name)(default) if default else Range("")))
+        unit = str if name == "streak" else compact
+        told.append(f"{format_range(ranges[-1], unit)}{'' if given else ' by default'}")
+    limits = Limits(*ranges)
     if limits.warning != Range("") and is_looser(limits.warning, limits.critical):
-        words = [limit_in_words(limit, str) for limit in (limits.warning, limits.critical)]
-        if name != "streak":
-            words = [limit_in_words(limit) for limit in (limits.warning, limits.critical)]
         raise UsageError(
-            f"--{name}-warning ({words[0]}) is looser than --{name}-critical ({words[1]})"
+            f"--{name}-warning ({told[0]}) is looser than --{name}-critical ({told[1]})"
         )
     return limits
+
+
+def _range_of(name: str) -> Callable[[str], Range]:
+    """Return what reads the ranges of these limits: of counts or of durations."""
+    return partial(parse_range, end=parse_count if name == "streak" else parse_duration)
 
 
 def _status_url(host: str, port: int | None, plain: bool) -> str:
@@ -349,7 +364,3 @@ def _one_of(*words: str) -> Callable[[str], str]:
         return text
 
     return convert
-
-
-def _count_range(text: str) -> Range:
-    return parse_range(text, parse_count)

@@ -57,13 +57,6 @@ class Stage:
         return self.seconds_since(self.started)
 
     @property
-    def age_at_start(self) -> int | None:
-        """The age when the newest run began; None without a start or a success before it."""
-        if self.started is None or not self.successes:
-            return None
-        return _seconds(self.successes[0], self.started)
-
-    @property
     def duration(self) -> int | None:
         """How long the last run took; None while one is in progress, or if it cannot be told."""
         if self.started is None or self.running is not None:
@@ -76,6 +69,18 @@ class Stage:
 
     def _ends(self) -> Moments:
         return self.successes[:1] + self.failures[:1]
+
+
+@dataclass(frozen=True)
+class StageAge:
+    """The age of a stage, and what it was when the run in progress began, in seconds."""
+
+    now: int | None
+    """None if no success is listed."""
+    at_start: int | None
+    """None as well if no run is in progress."""
+    running: int | None
+    """How long that run has been going."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,19 @@ class Pipeline:
     def stages(self) -> dict[str, Stage]:
         """Return the stages by name, in the order in which they run."""
         return {"integration": self.integration, "cube": self.cube}
+
+    def age_of(self, stage: Stage) -> StageAge:
+        """Return the age of one of the stages.
+
+        The run in progress may be one of the other stage: both are steps of one job, and a run
+        that is still going delays the next job.
+        """
+        runs = [each.started for each in self.stages().values() if each.running is not None]
+        start = max(filter(None, runs), default=None)
+        if start is None or not stage.successes:
+            return StageAge(stage.age, None, None)
+        at_start = _seconds(stage.successes[0], start)
+        return StageAge(stage.age, at_start, stage.seconds_since(start))
 
     @property
     def data_age(self) -> DataAge | None:

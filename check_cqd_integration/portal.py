@@ -61,8 +61,7 @@ class Portal:
         """
         begin = time.monotonic()
         try:
-            with _Session(self._proxy) as session:
-                response = self._ask(session, deadline)
+            with _Session(self._proxy) as session, self._ask(session, deadline) as response:
                 if response.status_code != 200:
                     raise self._refusal(response)
                 deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
@@ -80,6 +79,7 @@ class Portal:
         url = urlsplit(self._url)
         for _ in range(_MAX_REDIRECTS + 1):
             session.prepare_for(url.scheme, self._trust, deadline)
+            self.exchange.append(f"GET {_without_query(url)}")
             response = session.get(
                 url.geturl(),
                 auth=self._login(),
@@ -91,7 +91,8 @@ class Portal:
             self._note(response)
             if not response.is_redirect:
                 return response
-            read_limited(response.iter_content(_CHUNK))  # so that the connection can go on
+            with response:
+                read_limited(response.iter_content(_CHUNK))  # so that the connection can go on
             url = self._followed(url, response.headers["Location"])
         raise PortalError(f"the portal redirects more than {_MAX_REDIRECTS} times")
 
@@ -105,8 +106,8 @@ class Portal:
     def _followed(self, url: SplitResult, location: str) -> SplitResult:
         """Return where a redirect leads; raises PortalError if it must not be followed.
 
-        It may lead anywhere on the same host, but neither from https to http nor, with
-        credentials, to another origin.
+        It may lead anywhere on the same origin and, without credentials, from http to https on
+        the same host.
         """
         try:
             target = urlsplit(urljoin(url.geturl(), location))
@@ -115,11 +116,12 @@ class Portal:
             raise PortalError("the portal redirects to something that is not a URL") from None
         upgraded = (url.scheme, target.scheme) == ("http", "https")
         same_host = target.hostname == url.hostname
-        if same_origin or (upgraded and same_host and self._credentials is None):
+        allowed = same_origin or (upgraded and same_host and self._credentials is None)
+        if allowed and "@" not in target.netloc:
             return target._replace(fragment="")
         raise PortalError(
-            f"the portal redirects to {target.scheme}://{target.hostname}, which is not followed; "
-            f"if that is right, give its address with --url"
+            f"the portal redirects to {target.scheme}://{target.netloc.rpartition('@')[2][:60]}, "
+            f"which is not followed; if that is right, give its address with --url"
         )
 
     def _refusal(self, response: requests.Response) -> PortalError:
@@ -137,6 +139,8 @@ class Portal:
                 )
             return PortalError("HTTP 403: not to be read without a login; give --username")
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()
+        if code == 407:
+            return PortalError(f"{told}: the proxy wants a login, which is not supported")
         if code >= 500 or code in _TRY_AGAIN:
             return UnreachableError(f"{told}: the portal cannot answer now")
         if code == 404:
@@ -144,13 +148,13 @@ class Portal:
         return PortalError(f"{told}: not the answer of a CQD portal")
 
     def _note(self, response: requests.Response) -> None:
-        request = response.request
-        parts = urlsplit(request.url or "")
-        self.exchange.append(f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}")
         self.exchange.append(f"HTTP {response.status_code}")
         for name, value in response.headers.items():
-            told = value if name.lower() in _HEADERS_WITHOUT_SECRETS else "(not shown)"
-            self.exchange.append(f"{name[:40]}: {told[:80]}")
+            if name.lower() == "www-authenticate":
+                value = ", ".join(_offered(response))
+            elif name.lower() not in _HEADERS_WITHOUT_SECRETS:
+                value = "(not shown)"
+            self.exchange.append(f"{name[:40]}: {value[:80]}")
 
 
 class _Session(requests.Session):
@@ -181,6 +185,10 @@ _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _without_query(url: SplitResult) -> str:
+    return f"{url.scheme}://{url.netloc}{url.path}"
 
 
 def _offered(response: requests.Response) -> list[str]:

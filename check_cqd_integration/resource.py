@@ -51,11 +51,11 @@ class IntegrationLog(Resource):
     def _of_stages(self, seen: Pipeline) -> Iterator[Metric]:
         for name, stage in seen.stages().items():
             if name in self._stages:
+                yield Metric(f"{name}_age", seen.age_of(stage), "s", min=0)
                 yield from _of_stage(name, stage)
 
 
 def _of_stage(name: str, stage: Stage) -> Iterator[Metric]:
-    yield Metric(f"{name}_age", stage, "s", min=0)
     yield Metric(f"{name}_streak", stage, min=0)
     if stage.last_failure is not None:
         yield Metric(f"{name}_last_failure", stage.last_failure, "s", min=0)

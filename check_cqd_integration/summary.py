@@ -10,7 +10,7 @@ from typing import cast
 from nagiosplugin import Critical, Ok, Results, Summary, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
-from .contexts import Finding
+from .contexts import Finding, Streak
 from .durations import in_words
 from .output import MAX_TEXT
 from .pipeline import Pipeline
@@ -42,6 +42,8 @@ class StatusText(Summary):
 
     def ok(self, results: Results) -> str:
         """Return how old each stage and the data are."""
+        if self._log.pipeline is None:  # --unreachable-state ok
+            return str(results[0])
         return "; ".join(
             f"{subject.name}: {subject.findings[0]}"
             for subject in _subjects(results)
@@ -82,11 +84,11 @@ class _Subject:
         return max(_SEVERITY.index(finding.state) for finding in self.findings)
 
     def at_length(self) -> str:
-        if self.severity() == 0:
-            is_stage = self.name in ("integration", "cube")
-            return f"{self.name} ok, {self.findings[0]}" if is_stage else ""
-        told = [str(finding) for finding in self.findings if finding.is_told()]
-        return f"{self.name}: {', '.join(told)}"
+        told = [finding for finding in self.findings if finding.is_told()]
+        if self.severity() > 0:
+            return f"{self.name}: {', '.join(map(str, told))}"
+        told = [finding for finding in told if not isinstance(finding.measure, Streak)]
+        return f"{self.name} ok, {', '.join(map(str, told))}" if told else ""
 
     def briefly(self) -> str:
         return self._problems(Finding.briefly)

@@ -42,29 +42,29 @@ class Trust:
         """Return the TLS settings; raises UsageError for a file that cannot be used."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
-        except OSError as error:  # an SSLError is one as well
-            raise UsageError(f"--ca-file {self.ca_file}: {_file_trouble(error)}") from error
+        except ssl.SSLError as error:
+            raise UsageError(f"--ca-file {self.ca_file}: no certificate in PEM format") from error
+        except OSError as error:
+            raise UsageError(f"--ca-file {self.ca_file}: {error.strerror}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.client_cert:
+            files = " with ".join(filter(None, (self.client_cert, self.client_key)))
             try:
                 context.load_cert_chain(self.client_cert, self.client_key, _refuse_passphrase)
+            except ssl.SSLError as error:
+                raise UsageError(
+                    f"--client-cert {files}: no certificate in PEM format with its key"
+                ) from error
             except OSError as error:
-                files = " and ".join(filter(None, (self.client_cert, self.client_key)))
-                raise UsageError(f"client certificate {files}: {_file_trouble(error)}") from error
+                raise UsageError(f"--client-cert {files}: {error.strerror}") from error
         return context
 
 
 def _refuse_passphrase() -> NoReturn:
     raise UsageError("the key of the client certificate is encrypted; give one without passphrase")
-
-
-def _file_trouble(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return "not a PEM file with what is needed, or certificate and key do not belong together"
-    return error.strerror or "cannot be read"
 
 
 class Transport(HTTPAdapter):
@@ -118,9 +118,10 @@ class _NotesSteps:
 
     def _new_conn(self) -> socket.socket:
         host, port, deadline = self._dns_host, self.port, self._deadline  # type: ignore[attr-defined]
-        deadline.step = f"looking up {host}"
+        what = "the proxy " if self.proxy else ""  # type: ignore[attr-defined]
+        deadline.step = f"looking up {what}{host}"
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        deadline.step = f"connecting to {host} port {port}"
+        deadline.step = f"connecting to {what}{host} port {port}"
         for left, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found):
             connection = socket.socket(family, kind, protocol)
             try:
@@ -155,21 +156,29 @@ class _Secure(_NotesSteps, HTTPSConnection):
 
 def explain(error: BaseException, deadline: Deadline) -> PluginError:
     """Return what an error of requests, urllib3 or below means at the step it happened."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    error = _root(error)
     if isinstance(error, (TimeoutError, socket.timeout)):
         return deadline.passed()
     if isinstance(error, (zlib.error, urllib3.exceptions.DecodeError)):
         return AnswerError(f"{deadline.step}: its compression is broken")
-    if match := re.search("Tunnel connection failed: (4[0-9][0-9])", str(error)):
-        return PortalError(f"{deadline.step}: the proxy refuses (HTTP {match[1]})")
+    if match := re.search("Tunnel connection failed: ([0-9]{3})", str(error)):
+        kind = PortalError if match[1].startswith("4") else UnreachableError
+        return kind(f"{deadline.step}: the proxy refuses (HTTP {match[1]})")
     return UnreachableError(f"{deadline.step}: {_reason(error)}")
 
 
+def _root(error: BaseException) -> BaseException:
+    """Return the error that began a chain; urllib3 keeps some only as an argument of the next."""
+    carried = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+    before = error.__cause__ or error.__context__ or carried
+    return error if before is None else _root(before)
+
+
 def _reason(error: BaseException) -> str:
-    if isinstance(error, socket.gaierror):
-        again = error.errno == socket.EAI_AGAIN
-        return "no name server answers" if again else "there is no host of this name"
+    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+        return "no name server answers"
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return "there is no host of this name"
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATE_TROUBLE.get(
             error.verify_code, f"its certificate is not valid ({error.verify_message})"
@@ -177,7 +186,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return _tls_reason(error.reason or "")
     if isinstance(error, ConnectionRefusedError):
-        return "connection refused; does the web server run?"
+        return "connection refused; is the server running?"
     if isinstance(error, ConnectionError):
         return "the connection was closed by the other side"
     if isinstance(error, http.client.IncompleteRead):

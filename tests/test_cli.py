@@ -1,0 +1,178 @@
+"""The door: exit codes, standard output and standard error, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from conftest import AT_DOCUMENTED_MOMENT, Run
+
+from check_cqd_integration import __version__, check
+
+PLUGIN = (sys.executable, "-m", "check_cqd_integration")
+REPLAY = (*AT_DOCUMENTED_MOMENT, "--input")
+DOCUMENTED_PERFDATA = (
+    "cube_age=69260s;3600;7200;0 cube_duration=42s;;;0 cube_last_failure=2s;1800:;;0 "
+    "cube_running=0s;7200;;0 cube_streak=2;0;2;0 data_age=69343s;;;0 "
+    "integration_age=47s;1800;3600;0 integration_running=0s;7200;;0 integration_streak=0;0;2;0"
+)
+DOCUMENTED_LINE = (
+    "CQD CRITICAL - cube: last success 19h 14m ago (limit 2h), 2 failures since (limit 0), newest "
+    "failure 2s ago (limit 30m or more); integration ok, last success 47s ago | "
+    f"{DOCUMENTED_PERFDATA}\n"
+)
+
+
+def plugin(*options: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PLUGIN, *map(str, options)],
+        env=environment or None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def result(process: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
+    return process.returncode, process.stdout, process.stderr
+
+
+def test_documented_answer_as_a_process(sample: Path) -> None:
+    assert result(plugin(*REPLAY, sample)) == (2, DOCUMENTED_LINE, "")
+
+
+def test_console_script(sample: Path) -> None:
+    script = Path(sys.executable).with_name("check_cqd_integration")
+    process = subprocess.run([script, *REPLAY, sample], capture_output=True, text=True, check=False)
+    assert result(process) == (2, DOCUMENTED_LINE, "")
+
+
+def test_documented_answer_from_standard_input(sample: Path) -> None:
+    with sample.open("rb") as file:
+        process = subprocess.run(
+            [*PLUGIN, *REPLAY, "-"], stdin=file, capture_output=True, text=True, check=False
+        )
+    assert result(process) == (2, DOCUMENTED_LINE, "")
+
+
+def test_version_is_unknown(run: Run) -> None:
+    assert run("--version") == (3, f"check_cqd_integration {__version__}\n")
+
+
+def test_help_is_unknown(run: Run) -> None:
+    code, out = run("-h")
+    assert code == 3
+    assert out.startswith("usage: check_cqd_integration ")
+
+
+def test_first_line_is_the_same_at_every_verbosity(run: Run, sample: Path) -> None:
+    for verbosity in ("-v", "-vv", "-vvv"):
+        code, out = run(*REPLAY, str(sample), verbosity)
+        assert code == 2
+        assert out.startswith(DOCUMENTED_LINE)
+        assert "|" not in out[len(DOCUMENTED_LINE) :]
+
+
+def code_with_standard_output(descriptor: int, sample: Path, *, close: bool = False) -> int:
+    process = subprocess.run(
+        [*PLUGIN, *REPLAY, sample],
+        stdout=descriptor,
+        stderr=subprocess.PIPE,
+        preexec_fn=(lambda: os.close(1)) if close else None,
+        check=False,
+    )
+    assert process.stderr == b""
+    return process.returncode
+
+
+def test_unknown_if_nobody_reads_standard_output(sample: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert code_with_standard_output(writer, sample) == 3
+    os.close(writer)
+
+
+def test_unknown_if_standard_output_is_closed(sample: Path) -> None:
+    assert code_with_standard_output(subprocess.DEVNULL, sample, close=True) == 3
+
+
+def test_unknown_if_standard_output_is_full(sample: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        assert code_with_standard_output(full.fileno(), sample) == 3
+
+
+@pytest.mark.parametrize(
+    ("package", "option"), [("nagiosplugin", "--version"), ("requests", "--hostname=localhost")]
+)
+def test_unknown_without_a_package(tmp_path: Path, package: str, option: str) -> None:
+    (tmp_path / f"{package}.py").write_text(
+        f"raise ModuleNotFoundError('No module', name='{package}')"
+    )
+    assert result(plugin(option, PYTHONPATH=str(tmp_path))) == (
+        3,
+        f"CQD UNKNOWN - the Python package {package} is missing or broken; see Install in the "
+        "README\n",
+        "",
+    )
+
+
+def test_warnings_stay_silent_and_harmless(sample: Path) -> None:
+    process = plugin(*REPLAY, sample, PYTHONWARNINGS="error")
+    assert result(process) == (2, DOCUMENTED_LINE, "")
+
+
+def _fail(*_: object) -> None:
+    password = "".join(["hunter", "2"])
+    raise ZeroDivisionError(password)  # and a | bar
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+BUG_LINE = "CQD UNKNOWN - this is a bug: ZeroDivisionError; -vvv shows where, please report it\n"
+
+
+def test_unknown_for_a_bug(run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path) -> None:
+    monkeypatch.setattr(check, "run", _fail)
+    assert run("--input", str(sample), "-vv") == (3, BUG_LINE)
+    assert run("--input", str(sample), "-v", "--verbose") == (3, BUG_LINE)
+
+
+def test_traceback_of_a_bug_with_vvv(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path
+) -> None:
+    monkeypatch.setattr(check, "run", _fail)
+    code, out = run("--input", str(sample), "-vv", "--verbose")
+    assert code == 3
+    assert out.startswith(BUG_LINE + "  File ")
+    assert "raise ZeroDivisionError(" in out
+    assert not any(hidden in out for hidden in ("|", "hunter2"))
+
+
+def test_unknown_if_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path) -> None:
+    monkeypatch.setattr(check, "run", _interrupt)
+    assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--version"], ["--no-such-option"], [*REPLAY, "FILE"]],
+    ids=["version", "usage", "input"],
+)
+def test_only_the_network_pays_for_requests(sample: Path, options: list[str]) -> None:
+    options = [str(sample) if option == "FILE" else option for option in options]
+    script = textwrap.dedent(
+        f"""
+        import sys
+        from check_cqd_integration.cli import main
+        main({options!r})
+        sys.exit("requests" in sys.modules or "ssl" in sys.modules)
+        """
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert process.returncode == 0

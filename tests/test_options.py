@@ -1,0 +1,211 @@
+"""The command line: what is accepted, what is refused, and with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import AT_DOCUMENTED_MOMENT, Run
+from nagiosplugin import Critical, Ok, Range, Warn
+
+from check_cqd_integration.options import build_parser, parse
+
+
+def usage(message: str) -> tuple[int, str]:
+    return 3, f"CQD UNKNOWN - {message} (see --help)\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("", "give one of --hostname, --url and --input"),
+        ("-H a --input b", "give one of --hostname, --url and --input"),
+        ("-H a -u http://b/", "give one of --hostname, --url and --input"),
+        ("-u http://b/ --http", "--port and --http belong to --hostname, not to --url"),
+        ("-u http://b/ -p 81", "--port and --http belong to --hostname, not to --url"),
+        ("-H a --client-key b", "--client-key belongs to --client-cert"),
+        ("-H a --insecure --ca-file b", "--insecure would ignore --ca-file"),
+        ("-H a --password hunter2", "unknown option --password"),
+        ("-H a --password=hunter2", "unknown option --password"),
+        ("-H a --time 5", "unknown option --time"),
+        ("-H a hunter2", "argument without option"),
+        ("-H a --now 0001-01-01T00:00+01:00", "--now is beyond the ends of the calendar"),
+        ("-H a -w", "argument -w/--warning: expected one argument"),
+    ],
+)
+def test_usage_error(run: Run, options: str, message: str) -> None:
+    assert run(*options.split()) == usage(message)
+
+
+RANGES = "is not a range such as 30m, 30m:, 10m:20m, ~:1h or @10m:20m"
+DURATIONS = "is not a duration such as 90, 90s, 30m, 1h30m, 2d or 1w"
+HOST = "argument -H/--hostname: not a host name or address; the port has an option of its own"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-H", "https://cqd"], HOST),
+        (["-H", "cqd:8080"], HOST),
+        (["-H", "user:hunter2@cqd"], HOST),
+        (["-H", "c q d"], HOST),
+        (["-H", "::g"], HOST),
+        (["-H", "a", "-p", "0"], "argument -p/--port: not a port, 1 to 65535"),
+        (["-H", "a", "-p", "65536"], "argument -p/--port: not a port, 1 to 65535"),
+        (["-H", "a", "-phunter2"], "argument -p/--port: not a port, 1 to 65535"),
+        (
+            ["-u", "https://user:hunter2@cqd/"],
+            "argument -u/--url: a URL must not hold user and password; use --username",
+        ),
+        (["-u", "ftp://cqd/"], "argument -u/--url: not a URL like https://HOST/PATH"),
+        (["-u", "https:///path"], "argument -u/--url: not a URL like https://HOST/PATH"),
+        (["-u", "https://cqd/a b"], "argument -u/--url: not a URL like https://HOST/PATH"),
+        (["-u", "https://cqd:99999/"], "argument -u/--url: Port out of range 0-65535"),
+        (
+            ["-H", "a", "--proxy", "http://user:hunter2@proxy"],
+            "argument --proxy: a proxy that wants a login is not supported",
+        ),
+        (
+            ["-H", "a", "--proxy", "socks5://proxy"],
+            "argument --proxy: not a proxy like http://HOST:PORT",
+        ),
+        (
+            ["-H", "a", "--proxy", "http://proxy/path"],
+            "argument --proxy: not a proxy like http://HOST:PORT",
+        ),
+        (
+            ["-H", "a", "--now", "yesterday"],
+            "argument --now: 'yesterday' is not a time like 2015-01-18T10:31:00Z",
+        ),
+        (
+            ["-H", "a", "--timezone", "Europe/Atlantis"],
+            "argument --timezone: 'Europe/Atlantis' is not a zone this host knows, like "
+            "Europe/Berlin, UTC or local",
+        ),
+        (
+            ["-H", "a", "--timezone", "/etc/passwd"],
+            "argument --timezone: '/etc/passwd' is not a zone this host knows, like "
+            "Europe/Berlin, UTC or local",
+        ),
+        (
+            ["-H", "a", "--stage", "both"],
+            "argument --stage: 'both' is not one of all, integration, cube",
+        ),
+        (
+            ["-H", "a", "--no-success-state", "bad"],
+            "argument --no-success-state: 'bad' is not one of ok, warning, critical, unknown",
+        ),
+        (
+            ["-H", "a", "--unreachable-state", "3"],
+            "argument --unreachable-state: '3' is not one of ok, warning, critical, unknown",
+        ),
+        (["-H", "a", "-w", "5x"], f"argument -w/--warning: '5x' {DURATIONS}"),
+        (["-H", "a", "-c", ":"], f"argument -c/--critical: ':' {RANGES}"),
+        (["-H", "a", "-c", "@"], f"argument -c/--critical: '@' {RANGES}"),
+        (["-H", "a", "-c", "nan"], f"argument -c/--critical: 'nan' {DURATIONS}"),
+        (["-H", "a", "-c=-5"], f"argument -c/--critical: '-5' {DURATIONS}"),
+        (
+            ["-H", "a", "-w", "2h:1h"],
+            "argument -w/--warning: start 7200 must not be greater than end 3600",
+        ),
+        (
+            ["-H", "a", "--streak-warning", "30m"],
+            "argument --streak-warning: '30m' is not a whole number such as 0 or 2",
+        ),
+        (["-H", "a", "--max-skew", "~"], f"argument --max-skew: '~' {DURATIONS}"),
+        (["-H", "a", "--running-grace", "1,5h"], f"argument --running-grace: '1,5h' {DURATIONS}"),
+        (
+            ["-H", "a", "-t", "0"],
+            "argument -t/--timeout: '0' is not a number of seconds up to 3600",
+        ),
+        (
+            ["-H", "a", "-t", "nan"],
+            "argument -t/--timeout: 'nan' is not a number of seconds up to 3600",
+        ),
+        (
+            ["-H", "a", "-t", "ten"],
+            "argument -t/--timeout: 'ten' is not a number of seconds up to 3600",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_value_that_cannot_be_used(run: Run, options: list[str], message: str) -> None:
+    assert run(*options) == usage(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "-w 3h",
+            "--integration-warning (3h) is looser than --integration-critical (1h by default)",
+        ),
+        ("-w 90m -c 1h45m", None),
+        ("-c 45m", "--cube-warning (1h by default) is looser than --cube-critical (45m)"),
+        ("--cube-warning 2h", None),
+        (
+            "--failure-warning 30m: --failure-critical 40m:",
+            "--failure-warning (30m:) is looser than --failure-critical (40m:)",
+        ),
+        ("--failure-warning 30m: --failure-critical 10m:", None),
+        (
+            "--streak-warning 3",
+            "--streak-warning (3) is looser than --streak-critical (2 by default)",
+        ),
+        ("--streak-warning 0: --data-critical 4h", None),
+    ],
+)
+def test_looser_warning(sample: Path, run: Run, options: str, message: str | None) -> None:
+    code, out = run(*options.split(), *AT_DOCUMENTED_MOMENT, "--input", str(sample))
+    if message is None:
+        assert code == 2
+    else:
+        assert (code, out) == (3, f"CQD UNKNOWN - {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ("-H cqd.example.com", "https://cqd.example.com/QoEDataService/IntegrationLog/Status"),
+        ("-H 192.0.2.1 --http", "http://192.0.2.1/QoEDataService/IntegrationLog/Status"),
+        (
+            "-H 2001:db8::1 -p 8443",
+            "https://[2001:db8::1]:8443/QoEDataService/IntegrationLog/Status",
+        ),
+        ("-u https://cqd:444/x?y=z", "https://cqd:444/x?y=z"),
+    ],
+)
+def test_url_that_is_asked(options: str, url: str) -> None:
+    assert parse(options.split()).url == url
+
+
+def test_empty_values_count_as_not_given() -> None:
+    actions = [action for action in build_parser()._actions if action.metavar]
+    empty = [f"{action.option_strings[-1]}=" for action in actions]
+    assert empty
+    assert vars(parse([*empty, "-H", "cqd"])) == vars(parse(["-H", "cqd"]))
+    assert vars(parse(["-H", "cqd", *empty])) == vars(parse(["-H", "cqd"]))
+
+
+def test_thresholds_of_both_stages_give_way_to_those_of_one() -> None:
+    limits = parse(["-H", "a", "-w", "10m", "-c", "20m", "--cube-critical", "40m"]).limits
+    assert limits["integration"].warning == limits["cube"].warning == Range("600")
+    assert limits["integration"].critical == Range("1200")
+    assert limits["cube"].critical == Range("2400")
+
+
+@pytest.mark.parametrize("now", ["2015-01-18T10:31:00Z", "2015-01-18T11:31:00+01:00"])
+def test_now_with_an_offset(now: str) -> None:
+    moment = parse(["-H", "a", "--now", now, "--timezone", "Asia/Tokyo"]).now
+    assert moment.isoformat() == "2015-01-18T10:31:00+00:00"
+
+
+def test_now_without_an_offset_is_in_the_zone_of_the_portal() -> None:
+    moment = parse(["-H", "a", "--timezone", "Asia/Tokyo", "--now", "2015-01-18T19:31:00"]).now
+    assert moment.isoformat() == "2015-01-18T10:31:00+00:00"
+
+
+def test_states_are_names_in_any_case() -> None:
+    options = parse(["-H", "a", "--unreachable-state", "Warning", "--no-success-state", "OK"])
+    assert (options.unreachable_state, options.no_success_state) == (Warn, Ok)
+    assert parse(["-H", "a"]).unreachable_state == Critical

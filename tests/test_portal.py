@@ -1,0 +1,424 @@
+"""One request to the portal: what is sent, what is followed, what each answer means."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+import requests_mock
+from conftest import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, Run, url_of
+from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
+from raw_server import answering, raw_server
+from test_cli import DOCUMENTED_LINE, DOCUMENTED_PERFDATA
+
+from check_cqd_integration import __version__
+
+URL = f"https://cqd.example.com{STATUS_PATH}"
+OVER_THE_NETWORK = DOCUMENTED_LINE.replace(
+    DOCUMENTED_PERFDATA, f"clock_skew=0s;-300:300 {DOCUMENTED_PERFDATA} response_time=0.001s;;;0"
+)
+WITHOUT_DATE = OVER_THE_NETWORK.replace("clock_skew=0s;-300:300 ", "")
+
+
+def test_documented_answer_over_http(run: Run, portal: PortalSimulator) -> None:
+    options = ("-H", portal.host, "-p", str(portal.port), "--http")
+    assert run(*options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+def test_one_get_on_one_connection(run: Run, portal: PortalSimulator) -> None:
+    run("-u", url_of(portal))
+    (request,) = portal.requests
+    assert (request.method, request.path) == ("GET", STATUS_PATH)
+    assert dict(request.headers) == {
+        "Host": f"127.0.0.1:{portal.port}",
+        "User-Agent": f"check_cqd_integration/{__version__}",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+    }
+
+
+def test_nothing_is_taken_from_the_environment(
+    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password hunter2\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert run("-u", url_of(portal), *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+    assert "authorization" not in {name.lower() for name in portal.requests[0].headers}
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "state", "text"),
+    [
+        (
+            401,
+            {"WWW-Authenticate": "Negotiate, NTLM"},
+            3,
+            "HTTP 401: a login is wanted; the portal offers Negotiate, NTLM; give --username and "
+            "--auth",
+        ),
+        (
+            401,
+            {"WWW-Authenticate": 'Basic realm="cqd", charset="UTF-8"'},
+            3,
+            "HTTP 401: a login is wanted; the portal offers Basic; give --username and --auth",
+        ),
+        (
+            401,
+            {},
+            3,
+            "HTTP 401: a login is wanted; the portal offers no scheme; give --username and --auth",
+        ),
+        (403, {}, 3, "HTTP 403: not to be read without a login; give --username"),
+        (404, {}, 3, "HTTP 404 Not Found: is this the CQD portal, and its address right?"),
+        (400, {}, 3, "HTTP 400 Bad Request: not the answer of a CQD portal"),
+        (
+            407,
+            {},
+            3,
+            "HTTP 407 Proxy Authentication Required: the proxy wants a login, which is not "
+            "supported",
+        ),
+        (499, {}, 3, "HTTP 499: not the answer of a CQD portal"),
+        (204, {}, 3, "HTTP 204 No Content: not the answer of a CQD portal"),
+        (206, {}, 3, "HTTP 206 Partial Content: not the answer of a CQD portal"),
+        (304, {}, 3, "HTTP 304 Not Modified: not the answer of a CQD portal"),
+        (302, {}, 3, "HTTP 302 Found: not the answer of a CQD portal"),
+        (408, {}, 2, "HTTP 408 Request Timeout: the portal cannot answer now"),
+        (429, {}, 2, "HTTP 429 Too Many Requests: the portal cannot answer now"),
+        (500, {}, 2, "HTTP 500 Internal Server Error: the portal cannot answer now"),
+        (503, {}, 2, "HTTP 503 Service Unavailable: the portal cannot answer now"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else "",
+)
+def test_status_that_is_not_200(
+    run: Run, code: int, headers: dict[str, str], state: int, text: str
+) -> None:
+    name = {2: "CRITICAL", 3: "UNKNOWN"}[state]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=code, headers=headers, content=DOCUMENTED)
+        assert run("-H", "cqd.example.com", *AT_DOCUMENTED_MOMENT) == (
+            state,
+            f"CQD {name} - {text}\n",
+        )
+
+
+def test_unreachable_state(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=503)
+        assert run("-H", "cqd.example.com", "--unreachable-state", "warning") == (
+            1,
+            "CQD WARNING - HTTP 503 Service Unavailable: the portal cannot answer now\n",
+        )
+        mocked.get(URL, status_code=404)
+        assert run("-H", "cqd.example.com", "--unreachable-state", "warning")[0] == 3
+
+
+def test_unreachable_state_ok_is_what_the_user_wants(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=503)
+        assert run("-H", "cqd.example.com", "--unreachable-state", "ok") == (
+            0,
+            "CQD OK - HTTP 503 Service Unavailable: the portal cannot answer now\n",
+        )
+
+
+REFUSED = (
+    "CQD UNKNOWN - the portal redirects to {}, which is not followed; if that is right, give its "
+    "address with --url\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("https://elsewhere.example.com/", "https://elsewhere.example.com"),
+        ("//elsewhere.example.com/", "https://elsewhere.example.com"),
+        ("http://cqd.example.com/", "http://cqd.example.com"),
+        ("https://cqd.example.com:8443/", "https://cqd.example.com:8443"),
+        ("https://user:hunter2@cqd.example.com/", "https://cqd.example.com"),
+        ("https://elsewhere.example.com|" + 99 * "x", "https://elsewhere.example.com/" + 38 * "x"),
+        ("file:///etc/passwd", "file://"),
+    ],
+)
+def test_redirect_that_is_not_followed(run: Run, location: str, told: str) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=302, headers={"Location": location})
+        assert run("-H", "cqd.example.com") == (3, REFUSED.format(told))
+        assert mocked.call_count == 1
+
+
+def test_redirect_to_what_is_not_a_url(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=302, headers={"Location": "https://[::1/"})
+        assert run("-H", "cqd.example.com") == (
+            3,
+            "CQD UNKNOWN - the portal redirects to something that is not a URL\n",
+        )
+
+
+def test_redirect_in_circles(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=302, headers={"Location": STATUS_PATH})
+        assert run("-H", "cqd.example.com") == (
+            3,
+            "CQD UNKNOWN - the portal redirects more than 5 times\n",
+        )
+        assert mocked.call_count == 6
+
+
+def test_redirect_from_http_to_https_is_followed_without_credentials(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(
+            f"http://cqd.example.com{STATUS_PATH}", status_code=301, headers={"Location": URL}
+        )
+        mocked.get(URL, content=DOCUMENTED)
+        assert run("-H", "cqd.example.com", "--http", *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+
+
+def test_redirect_on_the_same_origin_keeps_connection_and_login(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "Passw0rd!")
+    with PortalSimulator(clock=lambda: DOCUMENTED_MOMENT, zone=timezone.utc) as portal:
+        code, _ = run(
+            *("-u", url_of(portal, "redirect-same"), "-l", "monitor", "--insecure"),
+            *AT_DOCUMENTED_MOMENT,
+        )
+        first, second = portal.requests
+    assert code == 0
+    assert first.client_port == second.client_port
+    assert second.path == f"/cqd{STATUS_PATH}"
+    assert second.headers["Authorization"] == first.headers["Authorization"]
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_basic_login(run: Run, portal: PortalSimulator, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("p\u00e4ss|w\u00f6rd \u20ac\n", encoding="utf-8")
+    password.chmod(0o600)
+    options = ("-l", r"DOM\monitor", "--password-file", str(password), "--insecure")
+    code, out = run("-u", url_of(portal), *options, "-vvv", *AT_DOCUMENTED_MOMENT)
+    assert code == 2
+    assert out.startswith(OVER_THE_NETWORK)
+    sent = portal.requests[0].headers["Authorization"]
+    assert sent == basic(r"DOM\monitor", "p\u00e4ss|w\u00f6rd \u20ac")
+    assert sent.split()[1] not in out
+    assert "rd" not in out.replace("integration", "").split("GET ")[1].split("\n")[0]
+
+
+def test_wrong_password_is_one_attempt(
+    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "wrong")
+    options = ("--auth", "basic", "-l", "monitor", "--insecure")
+    assert run("-u", url_of(portal, "basic"), *options) == (
+        3,
+        "CQD UNKNOWN - HTTP 401: the login of monitor was refused; the portal offers Basic\n",
+    )
+    assert len(portal.requests) == 1
+
+
+def test_user_who_may_not_read(
+    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "right")
+    assert run("-u", url_of(portal, "http-403"), "-l", "monitor", "--insecure") == (
+        3,
+        "CQD UNKNOWN - HTTP 403: monitor may not read the status; is it in the group of portal "
+        "users?\n",
+    )
+
+
+def test_credentials_go_to_no_other_origin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
+    with requests_mock.Mocker() as mocked:
+        mocked.get(
+            f"http://cqd.example.com{STATUS_PATH}", status_code=301, headers={"Location": URL}
+        )
+        assert run("-H", "cqd.example.com", "--http", "-l", "monitor", "--insecure") == (
+            3,
+            REFUSED.format("https://cqd.example.com"),
+        )
+        assert mocked.call_count == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "password", "message"),
+    [
+        ("--auth basic", "x", "--auth basic needs --username"),
+        ("--password-file x", "x", "--password-file needs --username"),
+        (
+            "-l monitor",
+            "",
+            "--username needs --password-file, or CQD_PASSWORD in the environment",
+        ),
+        ("-l a:b", "x", "a basic login cannot have a colon in --username"),
+        (
+            "-l monitor --http",
+            "x",
+            "a basic login over plain HTTP shows the password to the network; use https, or "
+            "--insecure if you want that",
+        ),
+    ],
+)
+def test_credentials_that_cannot_be_used(
+    run: Run, monkeypatch: pytest.MonkeyPatch, options: str, password: str, message: str
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", password)
+    assert run("-H", "cqd.example.com", *options.split()) == (3, f"CQD UNKNOWN - {message}\n")
+
+
+def test_auth_none_sends_no_credentials(
+    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
+    run("-u", url_of(portal), "--auth", "none", "-l", "monitor")
+    assert "authorization" not in {name.lower() for name in portal.requests[0].headers}
+
+
+def test_exchange_at_vvv(run: Run, portal: PortalSimulator) -> None:
+    url = url_of(portal)
+    _, out = run("-u", f"{url}?token=hunter2", "-vvv", *AT_DOCUMENTED_MOMENT)
+    assert "hunter2" not in out
+    exchange = out.splitlines()[-7:]
+    assert exchange[:2] == [f"GET {url}", "HTTP 200"]
+    assert sorted(exchange[2:6]) == [
+        "Content-Length: 553",
+        "Content-Type: application/json; charset=utf-8",
+        "Date: Sun, 18 Jan 2015 10:31:00 GMT",
+        "Server: Microsoft-IIS/10.0",
+    ]
+    assert exchange[6].startswith("553 bytes in 0.")
+
+
+def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
+    headers = {"WWW-Authenticate": "Negotiate TlRMTVNTUAAC", "Set-Cookie": "session=hunter2"}
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=401, headers=headers)
+        assert run("-H", "cqd.example.com", "-vvv")[1].splitlines()[1:] == [
+            f"GET {URL}",
+            "HTTP 401",
+            "WWW-Authenticate: Negotiate",
+            "Set-Cookie: (not shown)",
+        ]
+
+
+TOO_LARGE = "CQD UNKNOWN - the answer is larger than 1 MiB, so it is not the integration log\n"
+
+
+def test_answer_that_is_too_large(run: Run, portal: PortalSimulator) -> None:
+    assert run("-u", url_of(portal, "huge")) == (3, TOO_LARGE)
+
+
+def test_answer_of_exactly_one_mebibyte_is_read(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, content=DOCUMENTED.ljust(1024 * 1024))
+        assert run("-H", "cqd.example.com", *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+        mocked.get(URL, content=DOCUMENTED.ljust(1024 * 1024 + 1))
+        assert run("-H", "cqd.example.com", *AT_DOCUMENTED_MOMENT) == (3, TOO_LARGE)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+
+
+def test_decompressed_size_counts(run: Run) -> None:
+    bomb = gzip.compress(bytes(50 * 1024 * 1024))
+    with raw_server(answering(HEAD, b"Content-Encoding: gzip\r\n\r\n", bomb)) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/") == (3, TOO_LARGE)
+
+
+def test_compression_that_was_not_asked_for_is_read(run: Run) -> None:
+    zipped = gzip.compress(DOCUMENTED)
+    with raw_server(answering(HEAD, b"Content-Encoding: gzip\r\n\r\n", zipped)) as port:
+        url = f"http://127.0.0.1:{port}/"
+        assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+
+
+def test_compression_that_is_broken(run: Run) -> None:
+    with raw_server(answering(HEAD, b"Content-Encoding: gzip\r\n\r\n", DOCUMENTED)) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/") == (
+            3,
+            "CQD UNKNOWN - reading the answer of 127.0.0.1: its compression is broken\n",
+        )
+
+
+def test_redirect_with_a_body_without_end(run: Run) -> None:
+    head = b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /\r\n\r\n"
+    with raw_server(answering(head, bytes(3 * 1024 * 1024))) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/") == (3, TOO_LARGE)
+
+
+@pytest.mark.parametrize(
+    ("date", "perfdata"),
+    [
+        ("Sun, 18 Jan 2015 10:41:00 GMT", "clock_skew=-600s;-300:300 "),
+        ("Sun, 18 Jan 2015 10:26:00 -0000", "clock_skew=300s;-300:300 "),
+        ("yesterday", ""),
+        ("Sun, 18 Jan 99999 10:41:00 GMT", ""),
+    ],
+)
+def test_clock_of_the_portal(run: Run, date: str, perfdata: str) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, content=DOCUMENTED, headers={"Date": date})
+        _, out = run("-H", "cqd.example.com", *AT_DOCUMENTED_MOMENT)
+    assert out.split(" | ")[1].startswith(f"{perfdata}cube_age=")
+
+
+def test_skew_beyond_the_limit_is_a_warning(run: Run) -> None:
+    now = datetime(2015, 1, 18, 10, 31, tzinfo=timezone.utc)
+    with PortalSimulator(clock=lambda: now, zone=timezone.utc) as portal:
+        code, out = run("-u", url_of(portal, "clock-behind"), *AT_DOCUMENTED_MOMENT)
+    assert code == 1
+    assert out.startswith(
+        "CQD WARNING - clock: this host is 10m ahead of the portal (limit 5m); integration ok, "
+    )
+
+
+def test_address_that_no_library_takes(run: Run) -> None:
+    assert run("-H", "*.example.com") == (
+        3,
+        "CQD UNKNOWN - the address of the portal is not one that can be asked\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [
+        ("healthy", 0),
+        ("redirect-same", 0),
+        ("no-date", 0),
+        ("late", 1),
+        ("recovered", 1),
+        ("clock-behind", 1),
+        ("failing", 2),
+        ("stuck", 2),
+        ("never-yet", 2),
+        ("http-503", 2),
+        ("close", 2),
+        ("future", 3),
+        ("disabled", 3),
+        ("disabled-null", 3),
+        ("html", 3),
+        ("broken-json", 3),
+        ("missing-key", 3),
+        ("http-401", 3),
+        ("redirect", 3),
+    ],
+)
+def test_scenario_of_the_simulator(
+    run: Run, portal: PortalSimulator, scenario: str, code: int
+) -> None:
+    assert (
+        run("-u", url_of(portal, scenario), "--timezone", "UTC", "--now", "2015-01-18T10:31Z")[0]
+        == code
+    )
