@@ -233,6 +233,10 @@ class Skew(Measure):
         super().__init__(name, subject, Limits(Range(f"-{tolerated}:{tolerated}"), Range("")))
         self._tolerated = tolerated
 
+    def graded(self, metric: Metric) -> int:
+        # Without its sign: a negative number violates even nagiosplugin's empty range.
+        return abs(metric.value)
+
     def describe(self, metric: Metric) -> str:
         if metric.value == 0:
             return "in step with the portal"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from datetime import datetime, timezone
+from datetime import timezone
 from pathlib import Path
 
 import pytest
@@ -374,14 +374,28 @@ def test_clock_of_the_portal(run: Run, date: str, perfdata: str) -> None:
     assert out.split(" | ")[1].startswith(f"{perfdata}cube_age=")
 
 
-def test_skew_beyond_the_limit_is_a_warning(run: Run) -> None:
-    now = datetime(2015, 1, 18, 10, 31, tzinfo=timezone.utc)
-    with PortalSimulator(clock=lambda: now, zone=timezone.utc) as portal:
-        code, out = run("-u", url_of(portal, "clock-behind"), *AT_DOCUMENTED_MOMENT)
-    assert code == 1
-    assert out.startswith(
-        "CQD WARNING - clock: this host is 10m ahead of the portal (limit 5m); integration ok, "
-    )
+@pytest.mark.parametrize(
+    ("now", "code", "text"),
+    [
+        ("2015-01-18T10:21:00Z", 0, "OK - integration: last success 5m 30s ago; "),
+        ("2015-01-18T10:16:00Z", 0, "OK - integration: last success 30s ago; "),
+        (
+            "2015-01-18T10:15:59Z",
+            1,
+            "WARNING - clock: this host is 5m 1s behind the portal (limit 5m); integration ok, ",
+        ),
+        (
+            "2015-01-18T10:31:00Z",
+            1,
+            "WARNING - clock: this host is 10m ahead of the portal (limit 5m); integration ok, ",
+        ),
+    ],
+)
+def test_portal_whose_clock_is_at_10_21(run: Run, now: str, code: int, text: str) -> None:
+    with PortalSimulator(clock=lambda: DOCUMENTED_MOMENT, zone=timezone.utc) as portal:
+        url = url_of(portal, "clock-behind")
+        outcome, out = run("-u", url, "--now", now, "--timezone", "UTC")
+    assert (outcome, out[4 : 4 + len(text)]) == (code, text)
 
 
 def test_address_that_no_library_takes(run: Run) -> None:
