@@ -24,7 +24,7 @@ from nagiosplugin import (
 )
 from nagiosplugin.state import ServiceState
 
-from .durations import in_words, limit_in_words
+from .durations import format_range, in_words, limit_in_words
 from .errors import UnreachableError
 from .pipeline import StageAge
 
@@ -38,6 +38,11 @@ class Limits:
 
 
 NO_LIMITS = Limits(Range(""), Range(""))
+
+
+def _plain(limit: Range) -> str:
+    """Return a range in plain numbers; nagiosplugin's own form of ``@0:`` would be a bare ``@``."""
+    return "" if limit == Range("") else format_range(limit, str)
 
 
 class Finding(Result):
@@ -90,7 +95,7 @@ class Measure(Context):
         value = self.measured(metric)
         if value is None:
             return None
-        warning, critical = self.limits.warning, self.limits.critical
+        warning, critical = _plain(self.limits.warning), _plain(self.limits.critical)
         return Performance(metric.name, value, metric.uom, warning, critical, metric.min)
 
     def describe(self, metric: Metric) -> str:
@@ -225,6 +230,9 @@ class Data(Measure):
         at_least = "" if metric.value.exact else "at least "
         return f"{at_least}{in_words(metric.value.seconds)} old"
 
+    def describe_briefly(self, metric: Metric) -> str:
+        return in_words(metric.value.seconds)
+
 
 class Skew(Measure):
     """This host's clock minus the portal's."""
@@ -235,13 +243,17 @@ class Skew(Measure):
 
     def graded(self, metric: Metric) -> int:
         # Without its sign: a negative number violates even nagiosplugin's empty range.
-        return abs(metric.value)
+        skew: int = metric.value
+        return abs(skew)
 
     def describe(self, metric: Metric) -> str:
         if metric.value == 0:
             return "in step with the portal"
         side = "ahead of" if metric.value > 0 else "behind"
         return f"this host is {in_words(abs(metric.value))} {side} the portal"
+
+    def describe_briefly(self, metric: Metric) -> str:
+        return f"{in_words(abs(metric.value))} {'ahead' if metric.value > 0 else 'behind'}"
 
     def limit_in_words(self, limit: Range) -> str:
         return in_words(self._tolerated)

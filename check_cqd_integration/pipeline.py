@@ -115,7 +115,7 @@ class Pipeline:
         start = max(filter(None, runs), default=None)
         if start is None or not stage.successes:
             return StageAge(stage.age, None, None)
-        at_start = _seconds(stage.successes[0], start)
+        at_start = _seconds(stage.successes[0], min(start, stage.now))
         return StageAge(stage.age, at_start, stage.seconds_since(start))
 
     @property

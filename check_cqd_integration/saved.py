@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -29,8 +30,7 @@ class SavedAnswer:
             raise UsageError(f"{deadline.step}: {reason}") from error
 
     def _chunks(self) -> Iterator[bytes]:
-        # Unbuffered: a buffer that still waits for its input aborts the interpreter's exit.
         source = 0 if self.path == "-" else self.path
         with open(source, "rb", buffering=0, closefd=self.path != "-") as file:
-            while chunk := file.read(65536):
+            while chunk := os.read(file.fileno(), 65536):
                 yield chunk

@@ -46,9 +46,11 @@ _CUBE_KEYS = (
     "LastFailedCubeProcessings",
     "LastCubeProcessingStart",
 )
+_BLANKS = " \t\r\n"
 _LOST_VALUE = re.compile(
-    rf'"(?:{"|".join(_INTEGRATION_KEYS + _CUBE_KEYS)})"[ \t\r\n]*:(?=[ \t\r\n]*[,}}])'
+    rf'(?<!\\)"(?:{"|".join(_INTEGRATION_KEYS + _CUBE_KEYS)})"[{_BLANKS}]*:(?=[{_BLANKS}]*[,}}])'
 )
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DOCUMENTED_STAMP = re.compile(
     r"(?P<month>\d\d)/(?P<day>\d\d)/(?P<year>\d{4}) "
     r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)",
@@ -73,7 +75,7 @@ def parse(body: bytes) -> IntegrationStatus:
     log on if it is the empty answer of a portal whose log is off.
     """
     try:
-        text = body.decode("utf-8-sig").strip()
+        text = body.decode("utf-8-sig").strip(_BLANKS)
     except UnicodeDecodeError as error:
         raise AnswerError("the answer is not UTF-8 text") from error
     if text in ("", '""', "null"):
@@ -82,13 +84,20 @@ def parse(body: bytes) -> IntegrationStatus:
         raise AnswerError(
             "the answer is a web page, not JSON; is this the CQD portal, and its address right?"
         )
-    answer = _load(_LOST_VALUE.sub(r"\g<0>null", text))
+    answer = _load(_LOST_VALUE.sub(_as_none, text, count=len(_INTEGRATION_KEYS + _CUBE_KEYS)))
     if not isinstance(answer, dict):
         raise AnswerError(f"the answer is {_kind(answer)}, not the status object")
     return IntegrationStatus(
         integration=_stage(answer, *_INTEGRATION_KEYS),
         cube=_stage(answer, *_CUBE_KEYS),
     )
+
+
+def _as_none(lost: re.Match[str]) -> str:
+    """Return the key with a value, if it is one of the outermost object."""
+    before = _STRING.sub("", lost.string[: lost.start()])
+    depth = sum(map(before.count, "{[")) - sum(map(before.count, "}]"))
+    return f"{lost[0]}null" if depth == 1 else lost[0]
 
 
 def _load(text: str) -> Any:
@@ -101,7 +110,7 @@ def _load(text: str) -> Any:
         )
     except json.JSONDecodeError as error:
         raise AnswerError(
-            f"the answer is broken JSON: {error.msg} at line {error.lineno} column {error.colno}"
+            f"the answer is broken JSON at line {error.lineno} column {error.colno}: {error.msg}"
         ) from error
     except RecursionError as error:
         raise AnswerError("the answer is broken JSON: nested too deep") from error

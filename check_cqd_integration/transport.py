@@ -122,20 +122,23 @@ class _NotesSteps:
         deadline.step = f"looking up {what}{host}"
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         deadline.step = f"connecting to {what}{host} port {port}"
-        for left, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found):
+        left = len(found)
+        while True:
+            family, kind, protocol, _, address = found[-left]
             connection = socket.socket(family, kind, protocol)
             try:
                 connection.settimeout(deadline.remaining() / left)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.connect(address)
-                break
             except OSError:
                 connection.close()
-                if left == 1:
+                left -= 1
+                if not left:
                     raise
-        connection.settimeout(deadline.remaining())
-        deadline.step = f"TLS with {self._peer()}"
-        return connection
+            else:
+                connection.settimeout(deadline.remaining())
+                deadline.step = f"TLS with {self._peer()}"
+                return connection
 
     def _tunnel(self) -> None:
         self._deadline.step = f"asking the proxy for a way to {self._peer()}"
@@ -183,12 +186,12 @@ def _reason(error: BaseException) -> str:
         return _CERTIFICATE_TROUBLE.get(
             error.verify_code, f"its certificate is not valid ({error.verify_message})"
         )
-    if isinstance(error, ssl.SSLError):
-        return _tls_reason(error.reason or "")
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; is the server running?"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return "the connection was closed by the other side"
+    if isinstance(error, ssl.SSLError):
+        return _tls_reason(str(error))
     if isinstance(error, http.client.IncompleteRead):
         return "the answer ended too early"
     if isinstance(error, OSError) and error.errno:
@@ -208,11 +211,13 @@ _CERTIFICATE_TROUBLE = {
 """By the verify codes of OpenSSL (X509_V_ERR_...)."""
 
 
-def _tls_reason(reason: str) -> str:
+def _tls_reason(text: str) -> str:
+    named = re.search(r"\[SSL: (\w+)\]", text)  # urllib3 may lose the attribute `reason`
+    reason = named[1] if named else "closed"
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         return "the handshake was refused; does the server want a --client-cert?"
     if ("PROTOCOL" in reason and "VERSION" in reason) or "UNSUPPORTED_PROTOCOL" in reason:
         return "the server offers nothing newer than TLS 1.1"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return "what answers there is not TLS; is it --http?"
-    return f"the handshake failed ({reason.replace('_', ' ').lower() or 'closed'})"
+    return f"the handshake failed ({reason.replace('_', ' ').lower()})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 from conftest import AT_DOCUMENTED_MOMENT, Run
 
 from check_cqd_integration import __version__, check
+from check_cqd_integration.cli import main
 
 PLUGIN = (sys.executable, "-m", "check_cqd_integration")
 REPLAY = (*AT_DOCUMENTED_MOMENT, "--input")
@@ -118,6 +120,35 @@ def test_unknown_without_a_package(tmp_path: Path, package: str, option: str) ->
         "README\n",
         "",
     )
+
+
+def _miss(*_: object) -> None:
+    raise ImportError("No module", name="urllib3")
+
+
+def test_unknown_if_a_package_of_a_package_is_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path
+) -> None:
+    monkeypatch.setattr(check, "run", _miss)
+    assert run("--input", str(sample)) == (
+        3,
+        "CQD UNKNOWN - the Python package urllib3 is missing or broken; see Install in the "
+        "README\n",
+    )
+
+
+def test_unknown_without_standard_output(monkeypatch: pytest.MonkeyPatch, sample: Path) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main([*REPLAY, str(sample)]) == 3
+
+
+def test_module(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, sample: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["check_cqd_integration", *REPLAY, str(sample)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("check_cqd_integration", run_name="__main__")
+    assert (ended.value.code, capsys.readouterr().out) == (2, DOCUMENTED_LINE)
 
 
 def test_warnings_stay_silent_and_harmless(sample: Path) -> None:

@@ -205,6 +205,11 @@ def test_now_without_an_offset_is_in_the_zone_of_the_portal() -> None:
     assert moment.isoformat() == "2015-01-18T10:31:00+00:00"
 
 
+@pytest.mark.parametrize("zone", [[], ["--timezone", "local"]])
+def test_zone_of_this_host_is_the_default(zone: list[str]) -> None:
+    assert parse(["-H", "a", *zone]).timezone is None
+
+
 def test_states_are_names_in_any_case() -> None:
     options = parse(["-H", "a", "--unreachable-state", "Warning", "--no-success-state", "OK"])
     assert (options.unreachable_state, options.no_success_state) == (Warn, Ok)

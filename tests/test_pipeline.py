@@ -11,7 +11,7 @@ import pytest
 from portal_simulator import DOCUMENTED
 
 from check_cqd_integration.errors import AnswerError
-from check_cqd_integration.pipeline import Clock, DataAge, Pipeline, Stage, at
+from check_cqd_integration.pipeline import Clock, DataAge, Pipeline, Stage, StageAge, at
 from check_cqd_integration.status import IntegrationStatus, StageLog, parse
 
 UTC = timezone.utc
@@ -129,14 +129,6 @@ def test_running_or_the_duration_of_the_last_run(
     assert (seen.running, seen.duration) == (running, duration)
 
 
-@pytest.mark.parametrize(
-    ("age", "successes", "started"),
-    [(None, (60,), None), (None, (), 30), (30, (60, 500), 30), (0, (60,), 90), (65, (60,), -5)],
-)
-def test_age_at_start(age: int | None, successes: tuple[float, ...], started: float | None) -> None:
-    assert stage(successes, (), started).age_at_start == age
-
-
 # --- both stages ----------------------------------------------------------------------------------
 
 
@@ -159,6 +151,31 @@ def test_data_age(
     data_age: DataAge | None, integrations: tuple[float, ...], cubes: tuple[float, ...]
 ) -> None:
     assert Pipeline(stage(integrations), stage(cubes), UTC).data_age == data_age
+
+
+@pytest.mark.parametrize(
+    ("age", "own", "other"),
+    [
+        (StageAge(None, None, None), stage(), stage()),
+        (StageAge(None, None, None), stage((), (), 30), stage()),
+        (StageAge(60, None, None), stage((60,)), stage((10,))),
+        (StageAge(60, None, None), stage((60,), (), 90), stage((10,), (), 20)),
+        (StageAge(60, None, None), stage((60,), (10,), 30), stage()),
+        # a run of its own
+        (StageAge(60, 20, 40), stage((60, 500), (), 40), stage()),
+        (StageAge(60, 60, 0), stage((60,), (), -5), stage()),
+        # one of the other stage
+        (StageAge(60, 20, 40), stage((60,)), stage((90,), (), 40)),
+        (StageAge(60, 20, 40), stage((60,)), stage((), (), 40)),
+        (StageAge(60, 0, 90), stage((60,)), stage((), (), 90)),
+        # two at once
+        (StageAge(60, 50, 10), stage((60,), (), 40), stage((90,), (), 10)),
+        (StageAge(60, 50, 10), stage((60,), (), 10), stage((90,), (), 40)),
+    ],
+)
+def test_age_of_a_stage_and_at_the_start_of_a_run(age: StageAge, own: Stage, other: Stage) -> None:
+    assert Pipeline(own, other, UTC).age_of(own) == age
+    assert Pipeline(other, own, UTC).age_of(own) == age
 
 
 def test_stages_in_the_order_in_which_they_run() -> None:

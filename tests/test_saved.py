@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +108,18 @@ def test_closed_standard_input() -> None:
         os.dup2(kept, 0)
         os.close(kept)
     assert str(caught.value) == "reading standard input: Bad file descriptor"
+
+
+def test_standard_input_that_never_ends_does_not_keep_the_process() -> None:
+    command = [sys.executable, "-m", "check_cqd_integration", "--input", "-", "-t", "0.05"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.wait(10) == 2
+        assert process.stdout
+        assert process.stderr
+        told = process.stdout.read(), process.stderr.read()
+    line = b"CQD CRITICAL - reading standard input: no answer within 0.05s (-t)\n"
+    assert told == (line, b"")
 
 
 def test_nothing_goes_over_the_wire() -> None:

@@ -249,18 +249,18 @@ def test_all_values_lost() -> None:
 )
 def test_no_other_value_may_be_lost(column: int, body: str) -> None:
     assert complaint(body.encode()) == (
-        f"the answer is broken JSON: Expecting value at line 1 column {column}"
+        f"the answer is broken JSON at line 1 column {column}: Expecting value"
     )
 
 
 def test_no_item_of_a_list_may_be_lost() -> None:
     body = raw("LastFailedIntegrations", f'["{STAMP}", , "{STAMP}"]')
-    assert complaint(body) == "the answer is broken JSON: Expecting value at line 1 column 52"
+    assert complaint(body) == "the answer is broken JSON at line 1 column 52: Expecting value"
 
 
 def test_no_comma_may_be_lost() -> None:
     assert complaint(answer().replace(b", ", b" ", 1)) == (
-        "the answer is broken JSON: Expecting ',' delimiter at line 1 column 34"
+        "the answer is broken JSON at line 1 column 34: Expecting ',' delimiter"
     )
 
 
@@ -298,16 +298,16 @@ def test_no_utf_8(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("reason", "body"),
     [
-        ("Expecting value at line 1 column 1", b"nil"),
-        ("Expecting value at line 2 column 2", b"[\n nil]"),
-        ("Extra data at line 1 column 4", b"{} {}"),
-        ("Extra data at line 1 column 6", b"null null"),
-        ("Expecting ':' delimiter at line 1 column 6", b'{"x" 1}'),
-        ("Invalid \\escape at line 1 column 2", b'"\\x"'),
+        ("at line 1 column 1: Expecting value", b"nil"),
+        ("at line 2 column 2: Expecting value", b"[\n nil]"),
+        ("at line 1 column 4: Extra data", b"{} {}"),
+        ("at line 1 column 6: Extra data", b"null null"),
+        ("at line 1 column 6: Expecting ':' delimiter", b'{"x" 1}'),
+        ("at line 1 column 2: Invalid \\escape", b'"\\x"'),
     ],
 )
 def test_broken_json(reason: str, body: bytes) -> None:
-    assert complaint(body) == f"the answer is broken JSON: {reason}"
+    assert complaint(body) == f"the answer is broken JSON {reason}"
 
 
 @pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])

@@ -60,8 +60,9 @@ def of_stage(
     limits: dict[str, Limits] = SCHEDULE,
     no_success: ServiceState = Critical,
 ) -> list[Result]:
+    seen_age = Pipeline(seen, NEVER, UTC).age_of(seen)
     found = [
-        graded(contexts.Age("age", name, limits["age"], 0, no_success), seen),
+        graded(contexts.Age("age", name, limits["age"], 0, no_success), seen_age),
         graded(contexts.Streak("streak", name, limits["streak"]), seen),
     ]
     if seen.last_failure is not None:
@@ -160,10 +161,10 @@ def test_trouble_that_counts_as_ok_is_told_as_it_is() -> None:
 
 def test_problem_and_what_is_needed_to_understand_it() -> None:
     cube = of_stage("cube", stage("8040s", "40m 1h", "30s"))
-    integration = of_stage("integration", stage("47s", "2h", "90s"))
+    integration = of_stage("integration", stage("47s", "2h", "20s"))
     assert problem(*integration, *cube, of_data("3h"), of_clock(3), of_portal(0.5)) == (
         "cube: last success 2h 14m ago (limit 2h), 2 failures since (limit 0), running for 30s; "
-        "integration ok, last success 47s ago"
+        "integration ok, last success 47s ago, running for 20s"
     )
 
 
@@ -171,7 +172,7 @@ def test_problem_of_the_other_stage() -> None:
     integration, cube = stage("61m", "29m", "80m"), stage("47s", "2h")
     assert problem(*of_stage("integration", integration), *of_stage("cube", cube)) == (
         "integration: last success 1h 1m ago (limit 1h), 1 failure since (limit 0), "
-        "newest failure 29m ago (limit 30m); cube ok, last success 47s ago"
+        "newest failure 29m ago (limit 30m or more); cube ok, last success 47s ago"
     )
 
 
@@ -215,16 +216,24 @@ def test_three_lengths() -> None:
     cube = of_stage("cube", stage("8040s", "2m 5m 9m", "30s"), STRICT)
     assert problem(*cube) == (
         "cube: last success 2h 14m ago (limit 2h), 3 failures since (limit 2), newest failure 2m "
-        "ago (limit 365d), running for 30s (limit 0s)"
+        "ago (limit 365d or more), running for 30s (limit 0s)"
     )
     assert problem(*cube, *of_stage("integration", AGEING, STRICT)) == (
-        "cube: age 2h 14m (2h), streak 3 (2), failure 2m ago (365d), running 30s (0s); "
+        "cube: age 2h 14m (2h), streak 3 (2), failure 2m ago (365d or more), running 30s (0s); "
         "integration: age 1h 1m (1h)"
     )
     integration = of_stage("integration", stage("8040s", "2m 5m 9m", "30s"), STRICT)
     assert problem(*integration, *cube, of_data("2h", Limits(Range("3600"), Range("")))) == (
         "integration: age 2h 14m, streak 3, failure 2m ago, running 30s; "
-        "cube: age 2h 14m, streak 3, failure 2m ago, running 30s; data: 2h old"
+        "cube: age 2h 14m, streak 3, failure 2m ago, running 30s; data: 2h"
+    )
+
+
+def test_no_room_for_what_is_fine() -> None:
+    cube = of_stage("cube", stage("3h", "29m29s 59m 2h", "2m59s"), STRICT)
+    integration = of_stage("integration", stage("5m", "", "2m59s"))
+    assert problem(*integration, *cube, of_data("2h"), of_clock(3), of_portal(0.5)) == (
+        "cube: age 3h (2h), streak 3 (2), failure 29m 29s ago (365d or more), running 2m 59s (0s)"
     )
 
 
@@ -270,9 +279,9 @@ def ten_problems(long: str, short: str) -> str:
 
 def test_ten_problems_at_once() -> None:
     assert ten_problems("3h", "9m") == (
-        "integration: age 3h, streak 1, failure 9m ago, running 1s; "
-        "cube: age 3h, streak 1, failure 9m ago, running 1s; "
-        "data: at least 3h old; clock: this host is 1d behind the portal"
+        "integration: age 3h, streak 5, failure 9m ago, running 1s; "
+        "cube: age 3h, streak 5, failure 9m ago, running 1s; "
+        "data: 3h; clock: 1d behind"
     )
 
 
@@ -291,7 +300,7 @@ EXCHANGE = ["GET / HTTP/1.1", "HTTP/1.1 200 OK"]
 SUBJECTS = [
     "[OK] integration: last success 1m ago, no failures since, not running",
     "[WARNING] cube: last success 1h 20m ago (limit 1h), 2 failures since (limit 0), newest "
-    "failure 2m ago (limit 30m), not running, last run took 2h 58m",
+    "failure 2m ago (limit 30m or more), not running, last run took 2h 58m",
     "[OK] data: 1h 21m old",
     "[WARNING] clock: this host is 5m 1s ahead of the portal (limit 5m)",
     "[OK] portal: answered in 0.500s",
