@@ -3,12 +3,17 @@
 The rooms of this house; a lower one never imports a higher one::
 
     cli         the door: runs the check, prints, returns 0 to 3, whatever happens
+    check       puts the rooms below together
     options     the command line -> checked values
     summary     results -> the line and the long output (nagiosplugin Summary)
     contexts    metric -> grade (nagiosplugin Contexts)
     resource    answer + clock -> metrics (nagiosplugin Resource)
-    portal      one request to the portal -> Answer; the only room that knows requests
-    auth        how to log in; entered only when credentials are used
+    portal      one request to the portal -> Answer; with transport the only room to know requests
+    transport   the way to the portal: TLS, the steps, what their errors mean
+    auth        what to log in with, and the choice of one scheme
+    kerberos    the handshake of that scheme; entered only if it is chosen
+    ntlm        likewise
+    binding     ties a login to its TLS connection
     saved       a file or standard input -> Answer
     pipeline    stamps + clock + zone -> ages, streaks, runs in progress; pure
     status      bytes -> stamps of the two stages; pure: no clock, no network

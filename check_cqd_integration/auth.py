@@ -1,22 +1,37 @@
-"""Logging in: credentials and where they come from."""
+"""Logging in: what with, and by which scheme. The schemes' own rooms are entered only when used."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from .errors import UsageError
+from .binding import channel_binding
+from .errors import LoginError, UsageError
 
 _MAX_PASSWORD = 4096
+_HEADERS = {"kerberos": ("Negotiate",), "ntlm": ("NTLM", "Negotiate"), "basic": ("Basic",)}
+"""The words of WWW-Authenticate that stand for each scheme."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who logs in; the password shows in no representation."""
+    """Who logs in, and how; the password shows in no representation."""
 
-    username: str
-    password: str = field(repr=False)
+    scheme: str
+    """auto, basic, ntlm or kerberos."""
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    keytab: str | None = None
+    is_bound: bool = True
+    """Send the channel binding."""
+    is_plain_allowed: bool = False
+    """Let a password be seen on the network."""
+
+    def __str__(self) -> str:
+        return self.username or "the user of the ticket cache"
 
 
 def read_password(path: str) -> str:
@@ -45,3 +60,114 @@ def read_password(path: str) -> str:
     if not password:
         raise UsageError(f"--password-file {path} begins with an empty line")
     return password
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The way to the portal that a login is made for."""
+
+    host: str
+    is_encrypted: bool
+    certificate: bytes | None
+    """What the server showed (DER)."""
+
+
+class Login(Protocol):
+    """The client's side of one handshake."""
+
+    @property
+    def scheme(self) -> str:
+        """The word before the token in the header."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was sent, so that another refusal is final."""
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it holds for this TLS connection alone."""
+
+    def step(self, token: bytes | None) -> bytes:
+        """Return the next token, given that of the server, or raise LoginError."""
+
+    def finish(self, token: bytes | None) -> None:
+        """Take the token of the answer that lets in; raise LoginError if it is not right."""
+
+
+class BasicLogin:
+    """User and password as they are."""
+
+    scheme = "Basic"
+    is_complete = True
+    is_bound = False
+
+    def __init__(self, username: str, password: str) -> None:
+        self._token = f"{username}:{password}".encode()  # UTF-8, see RFC 7617
+
+    def step(self, token: bytes | None) -> bytes:
+        """Return the only token there is."""
+        return self._token
+
+    def finish(self, token: bytes | None) -> None:
+        """Do nothing: the server proves nothing."""
+
+
+def begin(credentials: Credentials, offered: Sequence[str], connection: Connection) -> Login:
+    """Return the login by the scheme that fits what the portal offers and what was given.
+
+    Raises LoginError if none fits, UsageError if a package is missing.
+    """
+    scheme = _chosen(credentials, offered, connection)
+    username, password = credentials.username or "", credentials.password or ""
+    if scheme == "basic":
+        if ":" in username:
+            raise LoginError("a basic login cannot have a colon in the name of the user")
+        return BasicLogin(username, password)
+    binding = None
+    if connection.certificate and credentials.is_bound:
+        binding = channel_binding(connection.certificate)
+    if scheme == "ntlm":
+        try:
+            from .ntlm import NtlmLogin
+        except ImportError as error:
+            raise UsageError(
+                "a login by NTLM needs the Python package pyspnego: pip install pyspnego"
+            ) from error
+        header = "NTLM" if "NTLM" in offered else "Negotiate"
+        return NtlmLogin(header, connection.host, username, password, binding)
+    try:
+        from .kerberos import KerberosLogin
+    except ImportError as error:
+        raise UsageError(
+            "a login by Kerberos needs the Python package gssapi: pip install gssapi, or on "
+            "Debian apt install python3-gssapi"
+        ) from error
+    return KerberosLogin(
+        connection.host,
+        credentials.username,
+        credentials.password,
+        credentials.keytab,
+        binding,
+    )
+
+
+def _chosen(credentials: Credentials, offered: Sequence[str], connection: Connection) -> str:
+    """Return the one scheme that is tried; a second one could lock the account."""
+    wanted: tuple[str, ...]
+    if credentials.scheme != "auto":
+        wanted, why = (credentials.scheme,), f"--auth {credentials.scheme} was given"
+    elif credentials.keytab is not None:
+        wanted, why = ("kerberos",), "a key table is for Kerberos (Negotiate) only"
+    elif credentials.password is not None:
+        wanted, why = ("ntlm", "basic"), "a password is tried with NTLM and Basic only"
+    else:
+        wanted, why = ("kerberos",), "without a password only Kerberos (Negotiate) is tried"
+    scheme = next((each for each in wanted if set(_HEADERS[each]) & set(offered)), None)
+    if scheme is None:
+        raise LoginError(f"the portal offers {', '.join(offered) or 'no scheme'}, but {why}")
+    if scheme == "basic" and not (connection.is_encrypted or credentials.is_plain_allowed):
+        raise LoginError(
+            "a basic login over plain HTTP shows the password to the network; use https, or "
+            "--insecure if you want that"
+        )
+    return scheme

@@ -11,7 +11,6 @@ from argparse import Namespace
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from nagiosplugin import Check, Context
 
@@ -77,26 +76,34 @@ def _source(options: Namespace) -> Source:
 
 
 def _credentials(options: Namespace) -> Credentials | None:
-    if options.password_file is not None and options.username is None:
-        raise UsageError("--password-file needs --username")
-    if options.auth == "none" or (options.auth is None and options.username is None):
-        return None
+    given = options.username is not None or options.keytab is not None
+    scheme = options.auth or ("auto" if given else "none")
     if options.username is None:
-        raise UsageError(f"--auth {options.auth} needs --username")
-    if options.password_file is not None:
-        password = read_password(options.password_file)
-    else:
-        password = os.environ.get("CQD_PASSWORD", "")
-    if not password:
-        raise UsageError("--username needs --password-file, or CQD_PASSWORD in the environment")
-    if ":" in options.username:
-        raise UsageError("a basic login cannot have a colon in --username")
-    if urlsplit(options.url).scheme == "http" and not options.insecure:
+        for option in ("password_file", "keytab"):
+            if getattr(options, option) is not None:
+                raise UsageError(f"--{option.replace('_', '-')} needs --username")
+    if scheme == "none":
+        return None
+    password = None
+    if options.username is not None and options.keytab is None:
+        if options.password_file is not None:
+            password = read_password(options.password_file)
+        else:
+            password = os.environ.get("CQD_PASSWORD") or None
+    credentials = Credentials(
+        scheme=scheme,
+        username=options.username,
+        password=password,
+        keytab=options.keytab,
+        is_bound=options.channel_binding,
+        is_plain_allowed=options.insecure,
+    )
+    if scheme in ("basic", "ntlm") and (password is None or options.username is None):
         raise UsageError(
-            "a basic login over plain HTTP shows the password to the network; use https, or "
-            "--insecure if you want that"
+            f"--auth {scheme} needs --username, and --password-file or CQD_PASSWORD in the "
+            f"environment"
         )
-    return Credentials(options.username, password)
+    return credentials
 
 
 def _contexts(options: Namespace, stages: tuple[str, ...]) -> Iterator[Context]:

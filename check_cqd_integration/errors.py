@@ -19,6 +19,10 @@ class PortalError(PluginError):
     """The portal answered, but with something other than its status: UNKNOWN."""
 
 
+class LoginError(PortalError):
+    """The portal refused a login, or there was nothing to log in with: UNKNOWN."""
+
+
 class UnreachableError(PortalError):
     """The portal gave no usable answer: the state of ``--unreachable-state``."""
 

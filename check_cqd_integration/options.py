@@ -153,8 +153,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add(
         group,
         "--auth SCHEME",
-        _one_of("none", "basic"),
-        "none or basic (default: none without --username, else basic)",
+        _one_of("auto", "none", "basic", "ntlm", "kerberos"),
+        "auto, none, basic, ntlm or kerberos; auto asks without a login, then tries one scheme "
+        "that the portal offers: kerberos with a key table or ticket, else ntlm, else basic over "
+        "https (default: none without --username, else auto)",
     )
     _add(group, "-l, --username NAME", str, r"DOMAIN\user, user@REALM or user")
     _add(
@@ -162,6 +164,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--password-file FILE",
         str,
         "its first line is the password; in place of it, the environment variable CQD_PASSWORD",
+    )
+    _add(
+        group,
+        "--keytab FILE",
+        str,
+        "Kerberos key table of --username; without it and a password, the ticket cache is used",
+    )
+    group.add_argument(
+        "--no-channel-binding",
+        dest="channel_binding",
+        action="store_false",
+        help="send no channel binding token; needed behind a proxy that ends TLS",
     )
 
     group = parser.add_argument_group("network")

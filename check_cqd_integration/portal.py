@@ -6,21 +6,23 @@ begins with the step at which it happened.
 
 from __future__ import annotations
 
+import base64
 import http
+import re
 import time
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from typing import cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.auth import HTTPBasicAuth
 
 from . import __version__
 from .answer import Answer, read_limited
-from .auth import Credentials
+from .auth import Connection, Credentials, Login, begin
 from .deadline import Deadline
-from .errors import PortalError, UnreachableError, UsageError
+from .errors import LoginError, PortalError, UnreachableError, UsageError
 from .transport import Transport, Trust, explain
 
 _MAX_REDIRECTS = 5
@@ -61,7 +63,8 @@ class Portal:
         """
         begin = time.monotonic()
         try:
-            with _Session(self._proxy) as session, self._ask(session, deadline) as response:
+            with _Session(self._proxy) as session:
+                response = self._ask(session, deadline)
                 if response.status_code != 200:
                     raise self._refusal(response)
                 deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
@@ -75,33 +78,86 @@ class Portal:
         return Answer(body, _date(response), seconds)
 
     def _ask(self, session: _Session, deadline: Deadline) -> requests.Response:
-        """Return the first answer that is not a redirect to be followed."""
+        """Return the first answer that neither is a redirect to be followed nor wants a login."""
         url = urlsplit(self._url)
         for _ in range(_MAX_REDIRECTS + 1):
             session.prepare_for(url.scheme, self._trust, deadline)
-            self.exchange.append(f"GET {_without_query(url)}")
-            response = session.get(
-                url.geturl(),
-                auth=self._login(),
-                allow_redirects=False,
-                stream=True,
-                timeout=deadline.remaining(),
-                verify=not self._trust.insecure,
-            )
-            self._note(response)
+            response = self._get(session, url, deadline)
+            if response.status_code == 401 and self._credentials is not None:
+                deadline.step = f"logging in to {url.hostname} as {self._credentials}"
+                try:
+                    response = self._log_in(session, url, response, self._credentials, deadline)
+                except LoginError as error:
+                    raise PortalError(f"{deadline.step}: {error}") from error
             if not response.is_redirect:
                 return response
-            with response:
-                read_limited(response.iter_content(_CHUNK))  # so that the connection can go on
+            _use_up(response)
             url = self._followed(url, response.headers["Location"])
         raise PortalError(f"the portal redirects more than {_MAX_REDIRECTS} times")
 
-    def _login(self) -> HTTPBasicAuth | None:
-        if self._credentials is None:
-            return None
-        # As UTF-8 (RFC 7617): requests would fail for a text that is not Latin-1.
-        user, password = self._credentials.username, self._credentials.password
-        return HTTPBasicAuth(user.encode(), password.encode())
+    def _get(
+        self,
+        session: _Session,
+        url: SplitResult,
+        deadline: Deadline,
+        authorization: str | None = None,
+    ) -> requests.Response:
+        self.exchange.append(f"GET {_without_query(url)}{' with a token' if authorization else ''}")
+        response = session.get(
+            url.geturl(),
+            headers={"Authorization": authorization},
+            allow_redirects=False,
+            stream=True,
+            timeout=deadline.remaining(),
+            verify=not self._trust.insecure,
+        )
+        session.responses.append(response)
+        self._note(response)
+        return response
+
+    def _log_in(
+        self,
+        session: _Session,
+        url: SplitResult,
+        response: requests.Response,
+        credentials: Credentials,
+        deadline: Deadline,
+    ) -> requests.Response:
+        """Return the answer to one login by one scheme; a refusal is final.
+
+        Raises LoginError with the reason, UnreachableError if the connection, which the handshake
+        belongs to, was closed in its course.
+        """
+        connections = session.certificates_of(url.scheme)
+        connection = Connection(
+            host=url.hostname or "",
+            is_encrypted=url.scheme == "https",
+            certificate=connections[-1] if connections else None,
+        )
+        step = deadline.step
+        login = begin(credentials, _offered(response), connection)
+        token = login.step(None)
+        made = None
+        while True:
+            _use_up(response)
+            header = f"{login.scheme} {base64.b64encode(token).decode()}"
+            response = self._get(session, url, deadline, header)
+            if made not in (None, len(connections)):
+                raise UnreachableError(
+                    f"{step}: the connection was closed in the handshake{_hint(login)}"
+                )
+            made = len(connections)
+            reply = _reply(response, login.scheme)
+            if response.status_code == 200:
+                login.finish(reply)
+            if response.status_code != 401:
+                return response
+            if login.is_complete or reply is None:
+                offered = ", ".join(_offered(response)) or "nothing"
+                raise LoginError(
+                    f"{login.scheme} login refused (HTTP 401), offered is {offered}{_hint(login)}"
+                )
+            token = login.step(reply)
 
     def _followed(self, url: SplitResult, location: str) -> SplitResult:
         """Return where a redirect leads; raises PortalError if it must not be followed.
@@ -126,16 +182,17 @@ class Portal:
 
     def _refusal(self, response: requests.Response) -> PortalError:
         code = response.status_code
-        user = self._credentials.username if self._credentials else None
         if code == 401:
-            offers = f"the portal offers {', '.join(_offered(response)) or 'no scheme'}"
-            if user is not None:
-                return PortalError(f"HTTP 401: the login of {user} was refused; {offers}")
-            return PortalError(f"HTTP 401: a login is wanted; {offers}; give --username and --auth")
+            offered = ", ".join(_offered(response)) or "no scheme"
+            return PortalError(
+                f"HTTP 401: the portal wants a login and offers {offered}; give --username with "
+                f"--password-file or --keytab"
+            )
         if code == 403:
-            if user is not None:
+            if self._credentials is not None:
                 return PortalError(
-                    f"HTTP 403: {user} may not read the status; is it in the group of portal users?"
+                    f"HTTP 403: {self._credentials} may not read the status; is it in the group "
+                    f"of portal users?"
                 )
             return PortalError("HTTP 403: not to be read without a login; give --username")
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()
@@ -166,6 +223,8 @@ class _Session(requests.Session):
         self.headers.clear()
         self.headers.update(_HEADERS)
         self.adapters.clear()
+        self.responses: list[requests.Response] = []
+        """Closed with the session, whether they were read or not."""
         if proxy:
             self.proxies = {"http": proxy, "https": proxy}
 
@@ -176,6 +235,16 @@ class _Session(requests.Session):
             tls = trust.context() if scheme == "https" else None
             self.mount(prefix, Transport(deadline, tls))
 
+    def certificates_of(self, scheme: str) -> list[bytes | None]:
+        """Return what the other side showed, once for each connection made so far."""
+        return cast(Transport, self.adapters[f"{scheme}://"]).certificates
+
+    def close(self) -> None:
+        """Close all that was opened."""
+        for response in self.responses:
+            response.close()
+        super().close()
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None: requests would read the body of a redirect, however long it is."""
 
@@ -185,6 +254,25 @@ _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _use_up(response: requests.Response) -> None:
+    """Read the rest of an answer, so that its connection can carry the next request."""
+    read_limited(response.iter_content(_CHUNK))
+
+
+def _reply(response: requests.Response, scheme: str) -> bytes | None:
+    """Return the token with which the portal continues a handshake of this scheme."""
+    challenge = response.headers.get("WWW-Authenticate", "")
+    match = re.search(rf"(?:^|,)\s*{scheme}\s+([A-Za-z0-9+/]+=*)\s*(?:,|$)", challenge, re.I)
+    try:
+        return base64.b64decode(match[1]) if match else None
+    except ValueError:
+        return None
+
+
+def _hint(login: Login) -> str:
+    return "; if a proxy ends TLS on the way, try --no-channel-binding" if login.is_bound else ""
 
 
 def _without_query(url: SplitResult) -> str:

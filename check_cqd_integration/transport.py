@@ -72,9 +72,12 @@ class Transport(HTTPAdapter):
 
     def __init__(self, deadline: Deadline, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
+        self.certificates: list[bytes | None] = []
+        """What the other side showed (DER; None without TLS), once for each connection made."""
+        notes = (deadline, self.certificates)
         self._pools = {
-            "http": _pool_with(urllib3.HTTPConnectionPool, partial(_Plain, deadline)),
-            "https": _pool_with(urllib3.HTTPSConnectionPool, partial(_Secure, deadline)),
+            "http": _pool_with(urllib3.HTTPConnectionPool, partial(_Plain, *notes)),
+            "https": _pool_with(urllib3.HTTPSConnectionPool, partial(_Secure, *notes)),
         }
         super().__init__()
 
@@ -103,11 +106,14 @@ def _pool_with(
 
 
 class _NotesSteps:
-    """What both kinds of connection do: tell each step, and share the time among all addresses."""
+    """What both kinds of connection do: note each step, and share the time among all addresses."""
 
-    def __init__(self, deadline: Deadline, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, deadline: Deadline, certificates: list[bytes | None], *args: Any, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._deadline = deadline
+        self._certificates = certificates
 
     def connect(self) -> None:
         try:
@@ -115,6 +121,9 @@ class _NotesSteps:
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise explain(error, self._deadline) from error
         self._deadline.step = f"waiting for the answer of {self._peer()}"
+        connection = self.sock  # type: ignore[attr-defined]
+        is_encrypted = isinstance(connection, ssl.SSLSocket)
+        self._certificates.append(connection.getpeercert(True) if is_encrypted else None)
 
     def _new_conn(self) -> socket.socket:
         host, port, deadline = self._dns_host, self.port, self._deadline  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+PATIENCE = 5  # seconds until a client that neither speaks nor leaves fails the test
 Handler = Callable[[socket.socket, threading.Event], None]
 """Gets the accepted connection, and an event that is set when the test is over."""
 
@@ -28,6 +29,7 @@ def raw_server(handler: Handler) -> Iterator[int]:
                 connection, _ = listener.accept()
             except OSError:  # closed: the test is over
                 return
+            connection.settimeout(PATIENCE)
             threads.append(threading.Thread(target=serve, args=(connection,)))
             threads[-1].start()
 

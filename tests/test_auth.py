@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import ssl
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import trustme
 
-from check_cqd_integration.auth import Credentials, read_password
+from check_cqd_integration.auth import Connection, Credentials, begin, read_password
 from check_cqd_integration.errors import UsageError
 
 
@@ -72,4 +77,21 @@ def test_refused_if_a_pipe_without_waiting_for_it(tmp_path: Path) -> None:
 
 
 def test_password_shows_in_no_representation() -> None:
-    assert repr(Credentials("monitor", "Passw0rd!")) == "Credentials(username='monitor')"
+    assert "Passw0rd!" not in repr(Credentials("ntlm", "monitor", "Passw0rd!"))
+
+
+def test_kerberos_gets_key_table_and_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = SimpleNamespace(KerberosLogin=lambda *arguments: arguments)
+    monkeypatch.setitem(sys.modules, "check_cqd_integration.kerberos", room)
+    certificate = trustme.CA().cert_pem.bytes().decode()
+    der = ssl.PEM_cert_to_DER_cert(certificate)
+    credentials = Credentials("auto", "monitor@CQD.TEST", keytab="/etc/monitor.keytab")
+    connection = Connection("cqd.example.com", is_encrypted=True, certificate=der)
+    login: object = begin(credentials, ["Negotiate"], connection)
+    assert login == (
+        "cqd.example.com",
+        "monitor@CQD.TEST",
+        None,
+        "/etc/monitor.keytab",
+        b"tls-server-end-point:" + hashlib.sha256(der).digest(),
+    )

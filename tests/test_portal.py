@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 from datetime import timezone
 from pathlib import Path
@@ -60,20 +59,22 @@ def test_nothing_is_taken_from_the_environment(
             401,
             {"WWW-Authenticate": "Negotiate, NTLM"},
             3,
-            "HTTP 401: a login is wanted; the portal offers Negotiate, NTLM; give --username and "
-            "--auth",
+            "HTTP 401: the portal wants a login and offers Negotiate, NTLM; give --username with "
+            "--password-file or --keytab",
         ),
         (
             401,
             {"WWW-Authenticate": 'Basic realm="cqd", charset="UTF-8"'},
             3,
-            "HTTP 401: a login is wanted; the portal offers Basic; give --username and --auth",
+            "HTTP 401: the portal wants a login and offers Basic; give --username with "
+            "--password-file or --keytab",
         ),
         (
             401,
             {},
             3,
-            "HTTP 401: a login is wanted; the portal offers no scheme; give --username and --auth",
+            "HTTP 401: the portal wants a login and offers no scheme; give --username with "
+            "--password-file or --keytab",
         ),
         (403, {}, 3, "HTTP 403: not to be read without a login; give --username"),
         (404, {}, 3, "HTTP 404 Not Found: is this the CQD portal, and its address right?"),
@@ -180,110 +181,6 @@ def test_redirect_from_http_to_https_is_followed_without_credentials(run: Run) -
         )
         mocked.get(URL, content=DOCUMENTED)
         assert run("-H", "cqd.example.com", "--http", *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
-
-
-def test_redirect_on_the_same_origin_keeps_connection_and_login(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CQD_PASSWORD", "Passw0rd!")
-    with PortalSimulator(clock=lambda: DOCUMENTED_MOMENT, zone=timezone.utc) as portal:
-        code, _ = run(
-            *("-u", url_of(portal, "redirect-same"), "-l", "monitor", "--insecure"),
-            *AT_DOCUMENTED_MOMENT,
-        )
-        first, second = portal.requests
-    assert code == 0
-    assert first.client_port == second.client_port
-    assert second.path == f"/cqd{STATUS_PATH}"
-    assert second.headers["Authorization"] == first.headers["Authorization"]
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def test_basic_login(run: Run, portal: PortalSimulator, tmp_path: Path) -> None:
-    password = tmp_path / "password"
-    password.write_text("p\u00e4ss|w\u00f6rd \u20ac\n", encoding="utf-8")
-    password.chmod(0o600)
-    options = ("-l", r"DOM\monitor", "--password-file", str(password), "--insecure")
-    code, out = run("-u", url_of(portal), *options, "-vvv", *AT_DOCUMENTED_MOMENT)
-    assert code == 2
-    assert out.startswith(OVER_THE_NETWORK)
-    sent = portal.requests[0].headers["Authorization"]
-    assert sent == basic(r"DOM\monitor", "p\u00e4ss|w\u00f6rd \u20ac")
-    assert sent.split()[1] not in out
-    assert "rd" not in out.replace("integration", "").split("GET ")[1].split("\n")[0]
-
-
-def test_wrong_password_is_one_attempt(
-    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CQD_PASSWORD", "wrong")
-    options = ("--auth", "basic", "-l", "monitor", "--insecure")
-    assert run("-u", url_of(portal, "basic"), *options) == (
-        3,
-        "CQD UNKNOWN - HTTP 401: the login of monitor was refused; the portal offers Basic\n",
-    )
-    assert len(portal.requests) == 1
-
-
-def test_user_who_may_not_read(
-    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CQD_PASSWORD", "right")
-    assert run("-u", url_of(portal, "http-403"), "-l", "monitor", "--insecure") == (
-        3,
-        "CQD UNKNOWN - HTTP 403: monitor may not read the status; is it in the group of portal "
-        "users?\n",
-    )
-
-
-def test_credentials_go_to_no_other_origin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
-    with requests_mock.Mocker() as mocked:
-        mocked.get(
-            f"http://cqd.example.com{STATUS_PATH}", status_code=301, headers={"Location": URL}
-        )
-        assert run("-H", "cqd.example.com", "--http", "-l", "monitor", "--insecure") == (
-            3,
-            REFUSED.format("https://cqd.example.com"),
-        )
-        assert mocked.call_count == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "password", "message"),
-    [
-        ("--auth basic", "x", "--auth basic needs --username"),
-        ("--password-file x", "x", "--password-file needs --username"),
-        (
-            "-l monitor",
-            "",
-            "--username needs --password-file, or CQD_PASSWORD in the environment",
-        ),
-        ("-l a:b", "x", "a basic login cannot have a colon in --username"),
-        (
-            "-l monitor --http",
-            "x",
-            "a basic login over plain HTTP shows the password to the network; use https, or "
-            "--insecure if you want that",
-        ),
-    ],
-)
-def test_credentials_that_cannot_be_used(
-    run: Run, monkeypatch: pytest.MonkeyPatch, options: str, password: str, message: str
-) -> None:
-    monkeypatch.setenv("CQD_PASSWORD", password)
-    assert run("-H", "cqd.example.com", *options.split()) == (3, f"CQD UNKNOWN - {message}\n")
-
-
-def test_auth_none_sends_no_credentials(
-    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
-    run("-u", url_of(portal), "--auth", "none", "-l", "monitor")
-    assert "authorization" not in {name.lower() for name in portal.requests[0].headers}
 
 
 def test_exchange_at_vvv(run: Run, portal: PortalSimulator) -> None:

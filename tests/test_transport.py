@@ -211,17 +211,24 @@ def test_connection_closed_in_the_handshake(run: Run) -> None:
         )
 
 
-def test_handshake_that_fails_for_another_reason(run: Run) -> None:
-    alert = b"\x15\x03\x03\x00\x02\x02\x50"  # fatal, internal error
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (40, "the handshake was refused; does the server want a --client-cert?"),
+        (70, "the server offers nothing newer than TLS 1.1"),
+        (80, "the handshake failed (tlsv1 alert internal error)"),
+    ],
+    ids=["handshake failure", "protocol version", "internal error"],
+)
+def test_alert_in_the_handshake(run: Run, code: int, reason: str) -> None:
+    alert = bytes([0x15, 0x03, 0x03, 0, 2, 2, code])  # fatal, see RFC 8446, section 6
 
     def handler(connection: socket.socket, over: threading.Event) -> None:
         connection.recv(4096)
         connection.sendall(alert)
 
     with raw_server(handler) as port:
-        assert run("-u", f"https://127.0.0.1:{port}/") == critical(
-            "TLS with 127.0.0.1: the handshake failed (tlsv1 alert internal error)"
-        )
+        assert run("-u", f"https://127.0.0.1:{port}/") == critical(f"TLS with 127.0.0.1: {reason}")
 
 
 def lookup_fails(code: int) -> Any:

@@ -1,0 +1,27 @@
+"""One laboratory for the whole run; each test starts the acceptors that it asks."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from windows_login_lab import WindowsLoginLab, missing_program
+
+DOCUMENTED = (Path(__file__).parent.parent / "data" / "status-documented.txt").read_text()
+
+
+@pytest.fixture(scope="session")
+def running_lab() -> Iterator[WindowsLoginLab]:
+    missing = missing_program()
+    if missing:
+        pytest.skip(f"{missing} is not installed")
+    # Not pytest's tmp_path, which is closed to www-data.
+    place = tempfile.TemporaryDirectory(prefix="windows-login-lab-")
+    with place as directory, WindowsLoginLab(Path(directory), DOCUMENTED) as running:
+        yield running
+
+
+@pytest.fixture
+def lab(running_lab: WindowsLoginLab) -> Iterator[WindowsLoginLab]:
+    yield running_lab
+    running_lab.stop_acceptors()
