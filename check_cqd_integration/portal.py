@@ -61,7 +61,7 @@ class Portal:
         sent elsewhere, AnswerError for more than 1 MiB, UsageError for a file or an address that
         cannot be used.
         """
-        begin = time.monotonic()
+        began = time.monotonic()
         try:
             with _Session(self._proxy) as session:
                 response = self._ask(session, deadline)
@@ -73,7 +73,7 @@ class Portal:
             raise UsageError("the address of the portal is not one that can be asked") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise explain(error, deadline) from error
-        seconds = time.monotonic() - begin
+        seconds = time.monotonic() - began
         self.exchange.append(f"{len(body)} bytes in {seconds:.3f}s")
         return Answer(body, _date(response), seconds)
 
