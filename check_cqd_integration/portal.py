@@ -142,7 +142,10 @@ class Portal:
         while True:
             _read(response)  # so that its connection can carry the next request
             header = f"{login.scheme} {base64.b64encode(token).decode()}"
-            response = self._get(session, url, deadline, header)
+            try:
+                response = self._get(session, url, deadline, header)
+            except requests.ConnectionError as error:
+                raise UnreachableError(f"{explain(error, deadline)}{_hint(login)}") from error
             if made not in (None, len(connections)):
                 raise UnreachableError(
                     f"{step}: the connection was closed in the handshake{_hint(login)}"
@@ -155,8 +158,8 @@ class Portal:
                 return response
             if login.is_complete or reply is None:
                 raise LoginError(
-                    f"{login.scheme} login refused (HTTP 401), offered: {_offers(response)}; check "
-                    f"--username and its password{_hint(login)}"
+                    f"HTTP 401 to {login.scheme}, offered: {_offers(response)}; wrong --username "
+                    f"or password{_hint(login)}"
                 )
             token = login.step(reply)
 
@@ -280,7 +283,7 @@ def _reply(response: requests.Response, scheme: str) -> bytes | None:
 
 
 def _hint(login: Login) -> str:
-    return "; behind a proxy that ends TLS try --no-channel-binding" if login.is_bound else ""
+    return ", or a proxy ends TLS (--no-channel-binding)" if login.is_bound else ""
 
 
 def _without_query(url: SplitResult) -> str:

@@ -89,8 +89,8 @@ def test_wrong_password_is_one_attempt(
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "wrong")
     assert run("-u", url_of(basic_portal), "-l", "monitor", "--insecure") == unknown(
-        "logging in to 127.0.0.1 as monitor: Basic login refused (HTTP 401), offered: Basic; check "
-        "--username and its password"
+        "logging in to 127.0.0.1 as monitor: HTTP 401 to Basic, offered: Basic; wrong --username or "
+        "password"
     )
     assert authorizations(basic_portal) == [None, basic("monitor", "wrong")]
 
@@ -377,7 +377,7 @@ def test_ntlm_login_is_bound_to_the_portal_through_a_tunnel(run: Run, ca_file: s
     assert portal.logins == ["granted to monitor"]
 
 
-HINT = "; behind a proxy that ends TLS try --no-channel-binding"
+HINT = ", or a proxy ends TLS (--no-channel-binding)"
 
 
 @pytest.mark.usefixtures("users")
@@ -386,8 +386,8 @@ def test_proxy_that_ends_tls(run: Run, ca_file: str) -> None:
     with raw_server(portal) as port:
         options = ("-u", f"https://localhost:{port}/", "--ca-file", ca_file, "-l", "monitor")
         assert run(*options) == unknown(
-            "logging in to localhost as monitor: NTLM login refused (HTTP 401), offered: NTLM; "
-            "check --username and its password" + HINT
+            "logging in to localhost as monitor: HTTP 401 to NTLM, offered: NTLM; wrong --username "
+            "or password" + HINT
         )
     assert portal.logins == ["refused"]
 
@@ -411,8 +411,8 @@ def test_wrong_ntlm_password_is_one_attempt(run: Run, monkeypatch: pytest.Monkey
     assert (code, portal.logins, portal.connections) == (3, ["refused"], 1)
     first, _, _, *exchange = out.splitlines()
     assert first == (
-        "CQD UNKNOWN - logging in to localhost as monitor: NTLM login refused (HTTP 401), "
-        "offered: NTLM; check --username and its password"
+        "CQD UNKNOWN - logging in to localhost as monitor: HTTP 401 to NTLM, offered: NTLM; wrong "
+        "--username or password"
     )
     url = f"http://localhost:{port}/"
     assert [line for line in exchange if "Content-" not in line] == [
@@ -461,8 +461,7 @@ def test_challenge_that_is_not_base64_is_a_refusal(
         ]
         mocked.get(URL, offers)
         assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
-            LOGGING_IN + "NTLM login refused (HTTP 401), offered: NTLM; check --username and its "
-            "password"
+            LOGGING_IN + "HTTP 401 to NTLM, offered: NTLM; wrong --username or password"
         )
         assert mocked.call_count == 2
 
