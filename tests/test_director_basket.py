@@ -25,11 +25,13 @@ def test_every_option_is_an_argument_with_a_field(basket: Any) -> None:
     names = {action.option_strings[-1] for action in build_parser()._actions}
     command = basket["Command"][COMMAND]
     assert set(command["arguments"]) == names - {"--version", "--help"}
-    fields = [basket["Datafield"][str(field["datafield_id"])] for field in command["fields"]]
-    used = [
-        argument.get("value") or argument["set_if"] for argument in command["arguments"].values()
+    variables = [
+        basket["Datafield"][str(field["datafield_id"])]["varname"] for field in command["fields"]
     ]
-    assert [f"${field['varname']}$" for field in fields] == used
+    for variable, (option, argument) in zip(variables, command["arguments"].items()):
+        assert variable == f"{COMMAND}_{option[2:].replace('-', '_')}"
+        assert f"${variable}$" in json.dumps(argument)
+    assert len(variables) == len(command["arguments"])
 
 
 def test_every_text_is_there(basket: Any) -> None:
