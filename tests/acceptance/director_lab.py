@@ -6,7 +6,8 @@
         lab.deploy()
         lab.icinga.check("portal!cqd")
 
-Debian packages, besides those of private_daemons.py: icingacli icingaweb2-module-director php-mysql.
+Debian packages, besides those of private_daemons.py: icingacli
+icingaweb2-module-director php-mysql.
 """
 
 from __future__ import annotations
