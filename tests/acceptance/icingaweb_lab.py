@@ -61,7 +61,7 @@ class IcingaWebLab(PrivateDaemons):
         return self._browse(host, service, "--dump-dom")
 
     def picture(self, host: str, service: str, file: Path) -> None:
-        self._browse(host, service, "--window-size=1280,800", f"--screenshot={file}")
+        self._browse(host, service, "--window-size=1440,285", f"--screenshot={file}")
 
     def _browse(self, host: str, service: str, *options: str) -> str:
         query = urlencode({"name": service, "host.name": host})
