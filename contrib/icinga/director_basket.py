@@ -35,7 +35,7 @@ _DESCRIPTIONS = {
     "password-file": "its first line is the password; not to be read by everybody",
     "verbose": "0: the line; 1: the stages; 2: all stamps; 3: what went over the wire, no secrets",
 }
-_DASHES = f'[ null, "-v", "-vv", "-vvv" ][number(macro("${COMMAND}_verbose$"))]'
+_DASHES = f'[ "", "-v", "-vv", "-vvv" ][number(macro("${COMMAND}_verbose$"))]'
 """The number of --verbose as an argument, in Icinga's language."""
 
 
@@ -60,8 +60,12 @@ class Option:
 
     def argument(self) -> dict[str, Any]:
         if self.name == "verbose":
-            value = {"type": "Function", "body": _DASHES}
-            return {"value": value, "skip_key": True, "description": self.action.help}
+            return {
+                "set_if": f"${self.variable}$",
+                "value": {"type": "Function", "body": _DASHES},
+                "skip_key": True,
+                "description": self.action.help,
+            }
         key = "set_if" if self.action.nargs == 0 else "value"
         return {key: f"${self.variable}$", "description": self.action.help}
 
