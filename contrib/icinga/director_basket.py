@@ -30,7 +30,16 @@ _WITHOUT_ARGUMENT = ("version", "help")
 _PORTAL_OPTIONS = ("hostname", "port", "http", "url")
 _PORTAL_GROUPS = ("time", "login", "network")
 """What describes a portal may be set on its host; all its services inherit that."""
-_CAPTIONS = {"http": "HTTP", "url": "URL", "ca-file": "CA file"}
+_CAPTIONS = {
+    "hostname": "Portal host",  # the form of a host has a field Hostname already
+    "http": "Plain HTTP",
+    "url": "URL",
+    "input": "Saved answer",
+    "warning": "Age warning",
+    "critical": "Age critical",
+    "auth": "Login scheme",
+    "ca-file": "CA file",
+}
 _DESCRIPTIONS = {
     "password-file": "its first line is the password; not to be read by everybody",
     "verbose": "0: the line; 1: the stages; 2: all stamps; 3: what went over the wire, no secrets",
