@@ -1,6 +1,6 @@
 """The service's page in Icinga Web: all lines of the plugin are there, with their dots.
 
-CQD_PICTURES=DIRECTORY keeps the pictures of the pages.
+CQD_PICTURES=DIRECTORY keeps the pictures of the pages; one is in README.md.
 """
 
 from __future__ import annotations
