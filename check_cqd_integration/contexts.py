@@ -37,6 +37,9 @@ class Limits:
     critical: Range
 
 
+LISTED = 5
+"""How many stamps of a kind the portal lists; there may have been more."""
+
 NO_LIMITS = Limits(Range(""), Range(""))
 
 
@@ -50,11 +53,12 @@ class Finding(Result):
 
     def __str__(self) -> str:
         text = self.measure.describe(self._metric)
-        return f"{text} (limit {self.hint})" if self.hint else text
+        return f"{text} ({self.hint})" if self.hint else text
 
     def briefly(self) -> str:
         """Return it in as few words as can be understood."""
-        return f"{self.barely()} ({self.hint})" if self.hint else self.barely()
+        hint = (self.hint or "").replace("limit ", "")
+        return f"{self.barely()} ({hint})" if hint else self.barely()
 
     def barely(self) -> str:
         """Return it in as few words as can be understood, without the limit."""
@@ -63,6 +67,10 @@ class Finding(Result):
     def is_told(self) -> bool:
         """Tell whether it belongs into an alert on its subject."""
         return self.state != Ok or self.measure.is_told_beside(self._metric)
+
+    def is_limited(self) -> bool:
+        """Tell whether there is a limit that it could break."""
+        return self.measure.limits != NO_LIMITS
 
     @property
     def measure(self) -> Measure:
@@ -176,8 +184,9 @@ class Streak(Measure):
 
     def describe(self, metric: Metric) -> str:
         count = self.graded(metric)
+        at_least = "at least " if count >= LISTED else ""
         since = "since" if metric.value.successes else "listed"
-        return f"{count or 'no'} failure{'' if count == 1 else 's'} {since}"
+        return f"{at_least}{count or 'no'} failure{'' if count == 1 else 's'} {since}"
 
     def describe_briefly(self, metric: Metric) -> str:
         return f"streak {self.graded(metric)}"
@@ -269,7 +278,7 @@ class Skew(Measure):
         return f"{in_words(abs(metric.value))} {'ahead' if metric.value > 0 else 'behind'}"
 
     def limit_in_words(self, limit: Range) -> str:
-        return in_words(self._tolerated)
+        return f"limit {in_words(self._tolerated)}"
 
 
 class ResponseTime(Measure):

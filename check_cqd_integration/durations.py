@@ -82,10 +82,10 @@ def format_range(limit: Range, end: Callable[[int], str] = compact) -> str:
 def limit_in_words(limit: Range, end: Callable[[int], str] = compact) -> str:
     """Return how a violated range reads in an alert: in words if it has one bound only."""
     if limit.invert or (limit.start > 0 and limit.end != _INFINITY):
-        return format_range(limit, end)
+        return f"limit {format_range(limit, end)}"
     if limit.start > 0:
-        return f"{end(int(limit.start))} or more"
-    return end(int(limit.end))
+        return f"less than {end(int(limit.start))}"
+    return f"limit {end(int(limit.end))}"
 
 
 def is_looser(warning: Range, critical: Range) -> bool:

@@ -84,10 +84,10 @@ class _Subject:
     findings: list[Finding]
 
     def severity(self) -> int:
-        return max(_SEVERITY.index(finding.state) for finding in self.findings)
+        return max(map(_severity, self.findings))
 
     def at_length(self) -> str:
-        told = [finding for finding in self.findings if finding.is_told()]
+        told = sorted(filter(Finding.is_told, self.findings), key=_severity, reverse=True)
         if self.severity() > 0:
             return f"{self.name}: {', '.join(map(str, told))}"
         told = [finding for finding in told if not isinstance(finding.measure, Streak)]
@@ -100,12 +100,22 @@ class _Subject:
         return self._problems(Finding.barely)
 
     def in_full(self) -> str:
-        state = _SEVERITY[self.severity()]
-        return f"[{str(state).upper()}] {self.name}: {', '.join(map(str, self.findings))}"
+        told = f"{self.name}: {', '.join(map(str, self.findings))}"
+        if self.severity() == 0 and not any(finding.is_limited() for finding in self.findings):
+            return told  # a green dot would say that it is fine, which nobody has said
+        return f"[{str(_SEVERITY[self.severity()]).upper()}] {told}"
 
     def _problems(self, tell: Callable[[Finding], str]) -> str:
-        told = [tell(finding) for finding in self.findings if finding.state != Ok]
+        told = [
+            tell(finding)
+            for finding in sorted(self.findings, key=_severity, reverse=True)
+            if finding.state != Ok
+        ]
         return f"{self.name}: {', '.join(told)}" if told else ""
+
+
+def _severity(finding: Finding) -> int:
+    return _SEVERITY.index(finding.state)
 
 
 def _subjects(results: Results) -> list[_Subject]:

@@ -67,21 +67,21 @@ def words(measure: Measure, value: Any) -> tuple[str, str, str]:
     [
         (Ok, None, "30m", "1h", 0),
         (Ok, None, "30m", "1h", 1800),
-        (Warn, "30m", "30m", "1h", 1801),
-        (Warn, "30m", "30m", "1h", 3600),
-        (Critical, "1h", "30m", "1h", 3601),
-        (Critical, "1h", "1h", "1h", 3601),
+        (Warn, "limit 30m", "30m", "1h", 1801),
+        (Warn, "limit 30m", "30m", "1h", 3600),
+        (Critical, "limit 1h", "30m", "1h", 3601),
+        (Critical, "limit 1h", "1h", "1h", 3601),
         (Ok, None, "30m:", "10m:", 1800),
-        (Warn, "30m or more", "30m:", "10m:", 1799),
-        (Warn, "30m or more", "30m:", "10m:", 600),
-        (Critical, "10m or more", "30m:", "10m:", 599),
+        (Warn, "less than 30m", "30m:", "10m:", 1799),
+        (Warn, "less than 30m", "30m:", "10m:", 600),
+        (Critical, "less than 10m", "30m:", "10m:", 599),
         (Ok, None, "10m:20m", "5m:30m", 600),
         (Ok, None, "10m:20m", "5m:30m", 1200),
-        (Warn, "10m:20m", "10m:20m", "5m:30m", 599),
-        (Critical, "5m:30m", "10m:20m", "5m:30m", 1801),
+        (Warn, "limit 10m:20m", "10m:20m", "5m:30m", 599),
+        (Critical, "limit 5m:30m", "10m:20m", "5m:30m", 1801),
         (Ok, None, "@10m:20m", "~:", 599),
-        (Warn, "@10m:20m", "@10m:20m", "~:", 600),
-        (Warn, "@10m:20m", "@10m:20m", "~:", 1200),
+        (Warn, "limit @10m:20m", "@10m:20m", "~:", 600),
+        (Warn, "limit @10m:20m", "@10m:20m", "~:", 1200),
         (Ok, None, "@10m:20m", "~:", 1201),
     ],
 )
@@ -148,7 +148,12 @@ def test_what_is_told_in_an_alert(told: bool, measure: Measure, value: Any) -> N
 
 @pytest.mark.parametrize(
     ("state", "limit", "seconds"),
-    [(Ok, None, 3600), (Warn, "1h", 3601), (Warn, "1h", 7200), (Critical, "2h", 7201)],
+    [
+        (Ok, None, 3600),
+        (Warn, "limit 1h", 3601),
+        (Warn, "limit 1h", 7200),
+        (Critical, "limit 2h", 7201),
+    ],
 )
 def test_age(state: ServiceState, limit: str | None, seconds: int) -> None:
     measure = age(limits("3600", "7200"))
@@ -210,7 +215,7 @@ def test_running_grace(state: ServiceState, grace: int, seen: StageAge) -> None:
         (Warn, "2 failures since (limit 0)", (60,), (1, 59, 61)),
         (Critical, "3 failures since (limit 2)", (60,), (1, 2, 59)),
         (Warn, "1 failure listed (limit 0)", (), (1,)),
-        (Critical, "5 failures listed (limit 2)", (), (1, 2, 3, 4, 5)),
+        (Critical, "at least 5 failures listed (limit 2)", (), (1, 2, 3, 4, 5)),
     ],
 )
 def test_streak(
@@ -240,8 +245,8 @@ def test_last_failure() -> None:
     )
     assert finding(measure, 1799).state == Warn
     assert words(measure, 1799) == (
-        "newest failure 29m 59s ago (limit 30m or more)",
-        "failure 29m 59s ago (30m or more)",
+        "newest failure 29m 59s ago (less than 30m)",
+        "failure 29m 59s ago (less than 30m)",
         "failure 29m 59s ago",
     )
     assert perfdata(measure, 2) == "cube_last_failure=2s;1800:;;0"

@@ -234,18 +234,18 @@ def test_formatted_range_reads_back(limit: Range) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ("30m", "30m"),
-        ("0s", "0"),
-        ("30m or more", "30m:"),
-        ("1s or more", "1:"),
-        ("1h", "~:1h"),
-        ("10m:20m", "10m:20m"),
-        ("@10m:20m", "@10m:20m"),
-        ("@20m", "@20m"),
-        ("@10m:", "@10m:"),
-        ("@~:1h", "@~:1h"),
-        ("7d", "1w"),
-        ("1d1h1m1s", "1d1h1m1s"),
+        ("limit 30m", "30m"),
+        ("limit 0s", "0"),
+        ("less than 30m", "30m:"),
+        ("less than 1s", "1:"),
+        ("limit 1h", "~:1h"),
+        ("limit 10m:20m", "10m:20m"),
+        ("limit @10m:20m", "@10m:20m"),
+        ("limit @20m", "@20m"),
+        ("limit @10m:", "@10m:"),
+        ("limit @~:1h", "@~:1h"),
+        ("limit 7d", "1w"),
+        ("limit 1d1h1m1s", "1d1h1m1s"),
     ],
 )
 def test_limit_in_words(words: str, text: str) -> None:
@@ -253,7 +253,8 @@ def test_limit_in_words(words: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "text"), [("0", "0"), ("2", "2"), ("1:3", "1:3"), ("@1:3", "@1:3")]
+    ("words", "text"),
+    [("limit 0", "0"), ("limit 2", "2"), ("limit 1:3", "1:3"), ("limit @1:3", "@1:3")],
 )
 def test_limit_of_counts(words: str, text: str) -> None:
     assert limit_in_words(parse_range(text, parse_count), str) == words

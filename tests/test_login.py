@@ -89,8 +89,8 @@ def test_wrong_password_is_one_attempt(
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "wrong")
     assert run("-u", url_of(basic_portal), "-l", "monitor", "--insecure") == unknown(
-        "logging in to 127.0.0.1 as monitor: HTTP 401 to Basic, offered: Basic; wrong --username or "
-        "password"
+        "logging in to 127.0.0.1 as monitor: HTTP 401 to Basic, offered: Basic; wrong --username "
+        "or password"
     )
     assert authorizations(basic_portal) == [None, basic("monitor", "wrong")]
 
