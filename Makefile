@@ -45,7 +45,7 @@ DEBIAN := apache2 curl gss-ntlmssp krb5-admin-server krb5-kdc krb5-user \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
   libmonitoring-plugin-perl
 
-.venv-acceptance/installed: setup.cfg
+.venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
 	.venv-acceptance/bin/python -m pip install --quiet --editable '.[ntlm]' pytest

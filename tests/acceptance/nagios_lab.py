@@ -98,16 +98,16 @@ class Nagios:
 
 
 def write_nagios_configuration(
-    directory: Path, objects: tuple[Path, ...], macros: Mapping[str, object]
+    directory: Path, objects: tuple[Path, ...], macros: Mapping[str, object], *settings: str
 ) -> Path:
     """Write a nagios.cfg for these files of objects; macros are those of the resource file."""
     for name in ("checkresults", "archives", "tmp"):
         (directory / name).mkdir()
     resources = [f"${name}$={value}" for name, value in macros.items()]
     _write(directory / "resource.cfg", *resources)
-    settings = directory / "nagios.cfg"
+    main_file = directory / "nagios.cfg"
     _write(
-        settings,
+        main_file,
         *(f"cfg_file={file}" for file in (*DEBIAN_OBJECTS, *objects)),
         f"resource_file={directory}/resource.cfg",
         f"log_file={directory}/nagios.log",
@@ -137,24 +137,25 @@ def write_nagios_configuration(
         "service_check_timeout=60",
         "illegal_object_name_chars=`~!$%^&*|'\"<>?,()=",
         "illegal_macro_output_chars=`~$&|'\"<>",
+        *settings,
     )
-    return settings
+    return main_file
 
 
-def verify(settings: Path) -> str:
+def verify(main_file: Path) -> str:
     """What `nagios4 -v` says of a configuration."""
-    command = ["nagios4", "-v", str(settings)]
+    command = ["nagios4", "-v", str(main_file)]
     done = subprocess.run(command, env={"PATH": PATH}, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
 @contextmanager
 def running_nagios(
-    directory: Path, objects: tuple[Path, ...], macros: Mapping[str, object]
+    directory: Path, objects: tuple[Path, ...], macros: Mapping[str, object], *settings: str
 ) -> Iterator[Nagios]:
-    settings = write_nagios_configuration(directory, objects, macros)
+    main_file = write_nagios_configuration(directory, objects, macros, *settings)
     nagios = Nagios(directory)
-    with _running(["nagios4", str(settings)], directory / "nagios.out", nagios.is_up):
+    with _running(["nagios4", str(main_file)], directory / "nagios.out", nagios.is_up):
         yield nagios
 
 

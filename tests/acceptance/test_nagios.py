@@ -11,6 +11,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,6 +27,7 @@ from nagios_lab import (
     running_nagios,
     running_nrpe,
     verify,
+    wait_until,
     write_nagios_configuration,
 )
 from portal_simulator import PASSWORD, USERNAME, PortalSimulator
@@ -101,12 +103,22 @@ def in_nagios(outcome: Outcome) -> Outcome:
     return timeless(outcome._replace(output=outcome.output.replace(";", ":")))
 
 
+def settings_for_a_graph(directory: Path) -> str:
+    """The settings that contrib's README has for a graph, with a file of our own."""
+    readme = (CONTRIB / "README.md").read_text("utf-8")
+    settings = readme.partition("```\n")[2].partition("```")[0]
+    assert "=/var/lib/nagios4/service-perfdata\n" in settings
+    return settings.replace("/var/lib/nagios4", str(directory))
+
+
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def directory() -> Iterator[Path]:
     missing = missing_program()
     if missing:
         pytest.skip(f"{missing} is not installed")
-    return tmp_path_factory.mktemp("nagios")
+    # Not pytest's, which it would keep.
+    with tempfile.TemporaryDirectory(prefix="nagios-lab-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +160,16 @@ def nagios(
     check_nrpe.chmod(0o755)
     more = directory / "more.cfg"
     more.write_text(MORE_SERVICES, encoding="utf-8")
-    with running_nagios(directory, (CONTRIB / "cqd_integration.cfg", more), macros) as nagios:
+    objects = (CONTRIB / "cqd_integration.cfg", more)
+    with running_nagios(directory, objects, macros, settings_for_a_graph(directory)) as nagios:
         yield nagios
 
 
-def test_nagios_finds_nothing_to_warn_of(tmp_path: Path, macros: dict[str, object]) -> None:
-    settings = write_nagios_configuration(tmp_path, (CONTRIB / "cqd_integration.cfg",), macros)
-    verdict = verify(settings)
+def test_nagios_finds_nothing_to_warn_of(directory: Path, macros: dict[str, object]) -> None:
+    own = directory / "verified"
+    own.mkdir()
+    main_file = write_nagios_configuration(own, (CONTRIB / "cqd_integration.cfg",), macros)
+    verdict = verify(main_file)
     assert "Total Warnings: 0\nTotal Errors:   0\n" in verdict, verdict
 
 
@@ -215,6 +230,13 @@ def test_no_shell_touches_an_argument(nagios: Nagios, plugin: Plugin) -> None:
     outcome = nagios.check("cqd-portal", "nasty")
     assert outcome == in_nagios(plugin.by_hand("--timezone", NASTY))
     assert outcome.state == 3
+
+
+def test_a_grapher_finds_the_perfdata(nagios: Nagios, plugin: Plugin, directory: Path) -> None:
+    plugin.play("late")
+    perfdata = nagios.check("cqd-portal", "CQD").perfdata
+    file = directory / "service-perfdata"
+    wait_until(lambda: f"\tSERVICEPERFDATA::{perfdata}\t" in file.read_text("utf-8"))
 
 
 @EVERY_STATE
