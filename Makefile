@@ -41,9 +41,11 @@ clean:
 DEBIAN := apache2 curl gss-ntlmssp krb5-admin-server krb5-kdc krb5-user \
   libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv \
   icinga2-bin mariadb-server icingacli icingaweb2 icingaweb2-module-director php-mysql \
-  icingadb icingadb-web redis-server chromium
+  icingadb icingadb-web redis-server chromium \
+  nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
+  libmonitoring-plugin-perl
 
-.venv-acceptance/installed: setup.cfg
+.venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
 	.venv-acceptance/bin/python -m pip install --quiet --editable '.[ntlm]' pytest

@@ -1,6 +1,7 @@
 """One laboratory for the whole run; each test starts the acceptors that it asks."""
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,3 +26,14 @@ def running_lab() -> Iterator[WindowsLoginLab]:
 def lab(running_lab: WindowsLoginLab) -> Iterator[WindowsLoginLab]:
     yield running_lab
     running_lab.stop_acceptors()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how long each file took."""
+    seconds: dict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.location[0]] += report.duration
+    for file, duration in sorted(seconds.items()):
+        terminalreporter.write_line(f"{duration:6.1f} s  {file}")
