@@ -115,7 +115,7 @@ class Icinga:
         for zone, files in (zones or {}).items():
             (directory / "etc" / "zones.d" / zone).mkdir(parents=True)
             for file in files:
-                (directory / "etc" / "zones.d" / zone / file.name).symlink_to(file)
+                shutil.copy(file, directory / "etc" / "zones.d" / zone)
         (directory / "etc" / "icinga2.conf").write_text(
             f"""
 const PluginDir = "/usr/lib/nagios/plugins"
@@ -208,6 +208,7 @@ object Zone ZoneName {{
     def _command(self) -> list[str]:
         folders = {
             "ConfigDir": "etc",
+            "ZonesDir": "etc/zones.d",
             "DataDir": "data",
             "LogDir": "log",
             "CacheDir": "cache",
