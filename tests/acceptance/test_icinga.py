@@ -8,8 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import cycle
 from pathlib import Path
@@ -110,12 +109,14 @@ def with_clock(file: Path) -> dict[str, str]:
     }
 
 
-def variables(options: dict[str, object]) -> dict[str, object]:
+def variables(options: Mapping[str, object]) -> dict[str, object]:
     """Return the variables that give the command these options."""
     return {f"cqd_integration_{key.replace('-', '_')}": value for key, value in options.items()}
 
 
-def by_hand(plugin: Path, options: dict[str, object], *switches: str, **environment: str) -> Result:
+def by_hand(
+    plugin: Path, options: Mapping[str, object], *switches: str, **environment: str
+) -> Result:
     """Run the plugin with these options, as a person does, and read what it says as Icinga does."""
     arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
     done = subprocess.run(
