@@ -27,7 +27,7 @@ import requests
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 NEEDED_PROGRAMS = ("icinga2", "openssl", "setpriv")
-DEADLINE = 20.0  # seconds, for a daemon or for a check
+DEADLINE = 30.0  # seconds, for a daemon or for a check; Icinga tries to connect every 10 seconds
 PAUSE = 0.02  # seconds between two looks
 API_USER = ("tests", "of-the-api")
 

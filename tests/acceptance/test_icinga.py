@@ -19,7 +19,9 @@ from portal_simulator import PASSWORD, STATUS_PATH, USERNAME, PortalSimulator
 
 from check_cqd_integration.options import build_parser
 
-SHIPPED = Path(__file__).parent.parent.parent / "contrib" / "icinga"
+ROOT = Path(__file__).parent.parent.parent
+README = ROOT / "README.md"
+SHIPPED = ROOT / "contrib" / "icinga"
 COMMAND, SERVICES, AGENT_HOST = (
     SHIPPED / name for name in ("cqd_integration.conf", "services.conf", "agent.conf")
 )
@@ -176,17 +178,22 @@ def test_shipped_files_are_accepted_without_a_warning(icinga: Icinga) -> None:
 def test_shipped_files_are_accepted_in_conf_d(
     directory: Path, plugin: Path, authority: Authority
 ) -> None:
+    """And so is the example of README.md."""
+    examples = re.findall(
+        r"^ *```icinga2\n(.*?)^ *```", README.read_text(encoding="utf-8"), re.M | re.S
+    )
     icinga = Icinga(
         directory / "single",
         "single",
         plugins=plugin.parent,
         authority=authority,
-        configuration=f'include "{COMMAND}"\ninclude "{SERVICES}"',
+        configuration="\n".join([f'include "{COMMAND}"', f'include "{SERVICES}"', *examples]),
     )
     said = icinga.validate()
     assert "Finished validating the configuration file(s)." in said
     assert [line for line in said.splitlines() if "information/" not in line] == []
-    assert "Instantiated 4 Services." in said
+    assert len(examples) == 1
+    assert "Instantiated 5 Services." in said
 
 
 @pytest.mark.parametrize(
@@ -383,6 +390,7 @@ def test_check_on_an_agent(
 
     with agent:
         agent.wait_for(lambda: agent.has("checkcommands", "cqd_integration"), "the master's files")
+        agent.wait_for(lambda: agent.is_connected("master"), "the master")
         icinga.wait_for(lambda: icinga.is_connected(AGENT), "the agent")
         result = icinga.check(f"{name}!cqd-portal")
         assert told(result) == told(expected)
@@ -399,6 +407,7 @@ def test_check_on_an_agent(
     )
 
     with agent:
+        agent.wait_for(lambda: agent.is_connected("master"), "the master")
         icinga.wait_for(lambda: icinga.is_connected(AGENT), "the agent to be back")
         result = icinga.check(f"{name}!cqd-portal")
         assert told(result) == told(expected)
