@@ -33,7 +33,7 @@ clean:
 DEBIAN := apache2 curl faketime gss-ntlmssp icinga2-bin krb5-admin-server krb5-kdc krb5-user \
   libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv
 
-.venv-acceptance/installed: setup.cfg
+.venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
 	.venv-acceptance/bin/python -m pip install --quiet --editable '.[ntlm]' pytest

@@ -1,6 +1,6 @@
 """A private Icinga 2: no systemd, nothing in /etc, everything in one directory, on 127.0.0.1.
 
-Debian packages: icinga2-bin openssl util-linux (setpriv).
+Debian packages: icinga2-bin openssl faketime, and util-linux (setpriv), which is always there.
 
     with Icinga(directory, "master", plugins=plugins, authority=authority) as icinga:
         icinga.create_host("lab", {"cqd_portals": {"portal": {...}}})
@@ -27,14 +27,16 @@ import requests
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 NEEDED_PROGRAMS = ("icinga2", "openssl", "setpriv")
-DEADLINE = 30.0  # seconds, for a daemon or for a check; Icinga tries to connect every 10 seconds
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+DEADLINE = 30.0  # seconds, for a daemon or for a check
 PAUSE = 0.02  # seconds between two looks
 API_USER = ("tests", "of-the-api")
 
 
 def missing_program() -> str | None:
     """The first thing that the laboratory needs and the machine lacks."""
-    return next((name for name in NEEDED_PROGRAMS if not shutil.which(name, path=PATH)), None)
+    lacking = [name for name in NEEDED_PROGRAMS if not shutil.which(name, path=PATH)]
+    return next(iter(lacking), None if FAKETIME else "faketime")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Icinga:
     configuration  goes to the end of icinga2.conf
     zones          the files for zones.d/ZONE, of each zone
     parent         the daemon that this one connects to as an agent
-    environment    of the daemon and of the plugins that it runs, besides PATH
+    clock          a file that says what its time is ahead, in seconds such as "+301"
 
     Entering starts the daemon, leaving ends it; both may be done more than once.
     """
@@ -102,12 +104,12 @@ class Icinga:
         configuration: str = "",
         zones: Mapping[str, Sequence[Path]] | None = None,
         parent: Icinga | None = None,
-        environment: Mapping[str, str] | None = None,
+        clock: Path | None = None,
     ) -> None:
         self.directory = directory
         self.name = name
         self.port = _free_port()
-        self._environment = environment or {}
+        self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         authority.issue(directory / "data" / "certs", name)
         for folder in ("etc", "log", "cache", "run", "spool/perfdata", "spool/tmp"):
@@ -168,7 +170,7 @@ object Zone ZoneName {{
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            env=self._whole_environment(),
+            env=self._environment(),
             timeout=DEADLINE,
         )
         return done.stdout
@@ -180,7 +182,7 @@ object Zone ZoneName {{
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._whole_environment(),
+                env=self._environment(),
                 start_new_session=True,
             )
         try:
@@ -218,14 +220,19 @@ object Zone ZoneName {{
         constants = [f"-D{name}={self.directory / folder}" for name, folder in folders.items()]
         return ["icinga2", "daemon", "-c", str(self.directory / "etc" / "icinga2.conf"), *constants]
 
-    def _whole_environment(self) -> dict[str, str]:
-        return {
+    def _environment(self) -> dict[str, str]:
+        environment = {
             "PATH": PATH,
             "LC_ALL": "C.UTF-8",
             "ICINGA2_USER": getpass.getuser(),  # else it wants to be nagios
             "ICINGA2_GROUP": grp.getgrgid(os.getgid()).gr_name,
-            **self._environment,
         }
+        if self._clock:
+            environment["LD_PRELOAD"] = str(FAKETIME)
+            environment["FAKETIME_TIMESTAMP_FILE"] = str(self._clock)
+            environment["FAKETIME_NO_CACHE"] = "1"
+            environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+        return environment
 
     # What a test asks of it
 
