@@ -26,7 +26,7 @@ SHIPPED = ROOT / "contrib" / "icinga"
 COMMAND, SERVICES, AGENT_HOST = (
     SHIPPED / name for name in ("cqd_integration.conf", "services.conf", "agent.conf")
 )
-AGENT = "agent.example.com"  # as in services.conf
+AGENT = "agent.example.com"  # as in agent.conf
 NOW = datetime(2026, 11, 24, 9, 7, tzinfo=timezone.utc)
 AT_NOW = {"now": NOW.isoformat(), "timezone": "UTC"}
 
@@ -317,6 +317,7 @@ def echo(plugin: Path) -> Iterator[Path]:
     )
     plugin.chmod(0o755)
     yield told
+    told.unlink(missing_ok=True)  # else the next test could read it
     plugin.unlink()
     plugin.symlink_to(original)
 
@@ -353,7 +354,7 @@ def test_every_value_arrives_whole(icinga: Icinga, echo: Path, name: str, shift:
     ("verbose", "passed"),
     [
         *[(False, []), (0, []), ("", []), ("0", [])],
-        *[(True, ["-v"]), (1, ["-v"]), (2, ["-vv"]), (3, ["-vvv"]), ("2", ["-vv"])],
+        *[(True, ["-v"]), (1, ["-v"]), (2, ["-vv"]), (3, ["-vvv"]), (4, ["-vvv"]), ("2", ["-vv"])],
     ],
 )
 def test_only_the_verbosity_is_set(
