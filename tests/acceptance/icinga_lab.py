@@ -194,6 +194,7 @@ object Zone ZoneName {{
 
     def __exit__(self, *_: object) -> None:
         assert self._process
+        self._api.close()
         self._process.terminate()
         self._process.wait(DEADLINE)
 
