@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test acceptance lint bench dist clean
+.PHONY: demo test test-oldest acceptance lint bench dist clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -15,6 +15,14 @@ test: $(VENV)/test.installed
 # Kerberos comes from Debian, as it does for a user of Debian: hence a venv of its own.
 acceptance: .venv-acceptance/installed
 	.venv-acceptance/bin/python -m pytest tests/acceptance
+
+# The oldest libraries that are supported: those of Debian 12, and nagiosplugin 1.3.2.
+OLDEST := nagiosplugin==1.3.2 requests==2.28.1 urllib3==1.26.12
+
+test-oldest:
+	$(MAKE) VENV=.venv-oldest .venv-oldest/test.installed
+	.venv-oldest/bin/python -m pip install --quiet $(OLDEST)
+	.venv-oldest/bin/python -m pytest -W ignore
 
 lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
@@ -28,10 +36,12 @@ dist: $(VENV)/dist.installed
 	$(RUN) -m build
 
 clean:
-	rm -rf $(VENV) .venv-acceptance build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-oldest .venv-acceptance build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-DEBIAN := apache2 curl faketime gss-ntlmssp icinga2-bin krb5-admin-server krb5-kdc krb5-user \
-  libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv
+DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user \
+  libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv \
+  icinga2-bin mariadb-server icingacli icingaweb2 icingaweb2-module-director php-mysql \
+  icingadb icingadb-web redis-server chromium
 
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
@@ -39,11 +49,14 @@ DEBIAN := apache2 curl faketime gss-ntlmssp icinga2-bin krb5-admin-server krb5-k
 	.venv-acceptance/bin/python -m pip install --quiet --editable '.[ntlm]' pytest
 	touch $@
 
+# The pip of Debian 11 (20.3) is too old for --editable without a setup.py.
 $(VENV)/demo.installed: setup.cfg | $(VENV)/bin/pip
+	$(RUN) -m pip install --quiet 'pip >= 21.3'
 	$(RUN) -m pip install --quiet --editable .
 	touch $@
 
 $(VENV)/%.installed: setup.cfg | $(VENV)/bin/pip
+	$(RUN) -m pip install --quiet 'pip >= 21.3'
 	$(RUN) -m pip install --quiet --editable '.[$*]'
 	touch $@
 

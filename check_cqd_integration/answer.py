@@ -23,11 +23,18 @@ class Answer:
     """Seconds from the first step to the last byte, if it came over the network."""
 
 
+class TooLargeError(AnswerError):
+    """There is more than ``MAX_BYTES``."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer is larger than 1 MiB, so it is not the integration log")
+
+
 def read_limited(chunks: Iterable[bytes]) -> bytes:
-    """Join the chunks; raises AnswerError as soon as they are more than ``MAX_BYTES``."""
+    """Join the chunks; raises TooLargeError as soon as they are more than ``MAX_BYTES``."""
     body = bytearray()
     for chunk in chunks:
         body += chunk
         if len(body) > MAX_BYTES:
-            raise AnswerError("the answer is larger than 1 MiB, so it is not the integration log")
+            raise TooLargeError
     return bytes(body)

@@ -31,7 +31,7 @@ class Credentials:
     """Let a password be seen on the network."""
 
     def __str__(self) -> str:
-        return self.username or "the user of the ticket cache"
+        return (self.username or "the user of the ticket cache")[:40]
 
 
 def read_password(path: str) -> str:

@@ -90,6 +90,8 @@ def _credentials(options: Namespace) -> Credentials | None:
             password = read_password(options.password_file)
         else:
             password = os.environ.get("CQD_PASSWORD") or None
+    _check_utf_8("--username", options.username)
+    _check_utf_8("CQD_PASSWORD", password)
     credentials = Credentials(
         scheme=scheme,
         username=options.username,
@@ -106,6 +108,14 @@ def _credentials(options: Namespace) -> Credentials | None:
     return credentials
 
 
+def _check_utf_8(what: str, text: str | None) -> None:
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        # Not chained: the exception holds the text.
+        raise UsageError(f"{what} is not UTF-8 text") from None
+
+
 def _contexts(options: Namespace, stages: tuple[str, ...]) -> Iterator[Context]:
     limits = options.limits
     for stage in stages:
@@ -116,7 +126,7 @@ def _contexts(options: Namespace, stages: tuple[str, ...]) -> Iterator[Context]:
         yield contexts.LastFailure(f"{stage}_last_failure", stage, limits["failure"])
         yield contexts.Running(f"{stage}_running", stage, limits["running"])
         yield contexts.LastDuration(f"{stage}_duration", stage)
-    yield contexts.Data("data_age", "data", limits["data"])
+    yield contexts.Data("data_age", "data", limits["data"], options.no_success_state)
     yield contexts.Skew("clock_skew", "clock", options.max_skew)
     yield contexts.ResponseTime("response_time", "portal")
     yield contexts.Trouble("trouble", options.unreachable_state)

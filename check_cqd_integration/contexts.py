@@ -26,7 +26,7 @@ from nagiosplugin.state import ServiceState
 
 from .durations import format_range, in_words, limit_in_words
 from .errors import UnreachableError
-from .pipeline import StageAge
+from .pipeline import DataAge, StageAge
 
 
 @dataclass(frozen=True)
@@ -217,21 +217,34 @@ class LastDuration(Measure):
 
 
 class Data(Measure):
-    """The ``DataAge`` of what the dashboard shows."""
+    """The ``DataAge`` of what the dashboard shows; None if a stage lists no success."""
+
+    def __init__(self, name: str, subject: str, limits: Limits, no_success: ServiceState) -> None:
+        super().__init__(name, subject, limits)
+        self._no_success = no_success
+
+    def evaluate(self, metric: Metric, resource: Resource) -> Result:
+        if metric.value is not None:
+            return super().evaluate(metric, resource)
+        return Finding(Ok if self.limits == NO_LIMITS else self._no_success, None, metric)
 
     def graded(self, metric: Metric) -> int:
-        age: int = metric.value.seconds
-        return age
+        age: DataAge = metric.value
+        return age.seconds
 
     def measured(self, metric: Metric) -> int | None:
-        return self.graded(metric) if metric.value.exact else None
+        age: DataAge | None = metric.value
+        return age.seconds if age and age.exact else None
 
     def describe(self, metric: Metric) -> str:
-        at_least = "" if metric.value.exact else "at least "
-        return f"{at_least}{in_words(metric.value.seconds)} old"
+        age: DataAge | None = metric.value
+        if age is None:
+            return "age not known, a stage lists no success"
+        return f"{'' if age.exact else 'at least '}{in_words(age.seconds)} old"
 
     def describe_briefly(self, metric: Metric) -> str:
-        return in_words(metric.value.seconds)
+        age: DataAge | None = metric.value
+        return in_words(age.seconds) if age else "not known"
 
 
 class Skew(Measure):

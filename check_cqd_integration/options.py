@@ -53,7 +53,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     options, rest = parser.parse_known_args(argv)
     for word in rest:
         # Without its value, which may be a password.
-        option = word.partition("=")[0]
+        option = word.partition("=")[0] if word.startswith("--") else word[:2]
         parser.error(f"unknown option {option}" if option[:1] == "-" else "argument without option")
     if sum(value is not None for value in (options.hostname, options.url, options.input)) != 1:
         parser.error("give one of --hostname, --url and --input")
@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add(group, "-p, --port PORT", _port, "port (default: 443, with --http 80)")
     group.add_argument("--http", action="store_true", help="plain HTTP")
     _add(group, "-u, --url URL", _web_url, "the whole URL in place of --hostname")
-    _add(group, "--input FILE", str, "grade a saved answer (-: standard input); no network")
+    _add(group, "--input FILE", _file, "grade a saved answer (-: standard input); no network")
     _add(
         group,
         "--now TIME",
@@ -230,6 +230,8 @@ class _Parser(argparse.ArgumentParser):
     """argparse, with its errors as UsageError."""
 
     def error(self, message: str) -> NoReturn:
+        # Without the value that a switch does not take: it may be a password.
+        message = re.sub("ignored explicit argument.*", "takes no value", message, flags=re.DOTALL)
         raise UsageError(f"{message} (see --help)")
 
 
@@ -304,7 +306,7 @@ def _host(text: str) -> str:
         return f"[{ipaddress.IPv6Address(text)}]"
     except ValueError:
         pass
-    if not re.fullmatch(r"[^\s/\\@?#:\[\]%]+", text):
+    if not re.fullmatch(r"[\w.-]+", text):
         raise ValueError("not a host name or address; the port has an option of its own")
     return text
 
@@ -332,6 +334,12 @@ def _proxy_url(text: str) -> str:
     if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
         raise ValueError("not a proxy like http://HOST:PORT")
     _ = parts.port
+    return text
+
+
+def _file(text: str) -> str:
+    if "://" in text:
+        raise ValueError("not a file but a URL; use --url")
     return text
 
 

@@ -78,7 +78,7 @@ class StageAge:
     now: int | None
     """None if no success is listed."""
     at_start: int | None
-    """None as well if no run is in progress."""
+    """None as well if no run is in progress, or only one that began before that success."""
     running: int | None
     """How long that run has been going."""
 
@@ -113,7 +113,7 @@ class Pipeline:
         """
         runs = [each.started for each in self.stages().values() if each.running is not None]
         start = max(filter(None, runs), default=None)
-        if start is None or not stage.successes:
+        if start is None or not stage.successes or start <= stage.successes[0]:
             return StageAge(stage.age, None, None)
         at_start = _seconds(stage.successes[0], min(start, stage.now))
         return StageAge(stage.age, at_start, stage.seconds_since(start))

@@ -22,7 +22,7 @@ from . import __version__
 from .answer import Answer, read_limited
 from .auth import Connection, Credentials, Login, begin
 from .deadline import Deadline
-from .errors import LoginError, PortalError, UnreachableError, UsageError
+from .errors import AnswerError, LoginError, PortalError, UnreachableError, UsageError
 from .transport import Transport, Trust, explain
 
 _MAX_REDIRECTS = 5
@@ -30,7 +30,6 @@ _CHUNK = 16384
 _HEADERS = {
     "User-Agent": f"check_cqd_integration/{__version__}",
     "Accept": "application/json",
-    "Accept-Encoding": "identity",  # half a kilobyte needs no compression
 }
 _SCHEMES = ("Negotiate", "NTLM", "Basic", "Digest", "Bearer")
 _HEADERS_WITHOUT_SECRETS = ("server", "date", "content-type", "content-length")
@@ -61,29 +60,31 @@ class Portal:
         sent elsewhere, AnswerError for more than 1 MiB, UsageError for a file or an address that
         cannot be used.
         """
-        begin = time.monotonic()
+        began = time.monotonic()
         try:
             with _Session(self._proxy) as session:
                 response = self._ask(session, deadline)
                 if response.status_code != 200:
                     raise self._refusal(response)
                 deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
-                body = read_limited(response.iter_content(_CHUNK))
+                body = _read(response)
         except requests.exceptions.InvalidURL as error:
             raise UsageError("the address of the portal is not one that can be asked") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise explain(error, deadline) from error
-        seconds = time.monotonic() - begin
+        seconds = time.monotonic() - began
         self.exchange.append(f"{len(body)} bytes in {seconds:.3f}s")
         return Answer(body, _date(response), seconds)
 
     def _ask(self, session: _Session, deadline: Deadline) -> requests.Response:
         """Return the first answer that neither is a redirect to be followed nor wants a login."""
         url = urlsplit(self._url)
+        logged_in = False  # once a check: a page that is redirected to may refuse for ever
         for _ in range(_MAX_REDIRECTS + 1):
             session.prepare_for(url.scheme, self._trust, deadline)
             response = self._get(session, url, deadline)
-            if response.status_code == 401 and self._credentials is not None:
+            if response.status_code == 401 and self._credentials is not None and not logged_in:
+                logged_in = True
                 deadline.step = f"logging in to {url.hostname} as {self._credentials}"
                 try:
                     response = self._log_in(session, url, response, self._credentials, deadline)
@@ -91,7 +92,7 @@ class Portal:
                     raise PortalError(f"{deadline.step}: {error}") from error
             if not response.is_redirect:
                 return response
-            _use_up(response)
+            _read(response)  # so that its connection can carry the next request
             url = self._followed(url, response.headers["Location"])
         raise PortalError(f"the portal redirects more than {_MAX_REDIRECTS} times")
 
@@ -139,9 +140,12 @@ class Portal:
         token = login.step(None)
         made = None
         while True:
-            _use_up(response)
+            _read(response)  # so that its connection can carry the next request
             header = f"{login.scheme} {base64.b64encode(token).decode()}"
-            response = self._get(session, url, deadline, header)
+            try:
+                response = self._get(session, url, deadline, header)
+            except requests.ConnectionError as error:
+                raise UnreachableError(f"{explain(error, deadline)}{_hint(login)}") from error
             if made not in (None, len(connections)):
                 raise UnreachableError(
                     f"{step}: the connection was closed in the handshake{_hint(login)}"
@@ -153,9 +157,9 @@ class Portal:
             if response.status_code != 401:
                 return response
             if login.is_complete or reply is None:
-                offered = ", ".join(_offered(response)) or "nothing"
                 raise LoginError(
-                    f"{login.scheme} login refused (HTTP 401), offered is {offered}{_hint(login)}"
+                    f"HTTP 401 to {login.scheme}, offered: {_offers(response)}; wrong --username "
+                    f"or password{_hint(login)}"
                 )
             token = login.step(reply)
 
@@ -182,19 +186,21 @@ class Portal:
 
     def _refusal(self, response: requests.Response) -> PortalError:
         code = response.status_code
-        if code == 401:
-            offered = ", ".join(_offered(response)) or "no scheme"
+        if code in (401, 403) and self._credentials is None:
             return PortalError(
-                f"HTTP 401: the portal wants a login and offers {offered}; give --username with "
-                f"--password-file or --keytab"
+                f"HTTP {code}: the portal wants a login and offers {_offers(response)}; give "
+                f"--username with --password-file or --keytab"
+            )
+        if code == 401:
+            return PortalError(
+                f"HTTP 401: a redirect leads to where a login is wanted once more "
+                f"({_offers(response)}); give its address with --url"
             )
         if code == 403:
-            if self._credentials is not None:
-                return PortalError(
-                    f"HTTP 403: {self._credentials} may not read the status; is it in the group "
-                    f"of portal users?"
-                )
-            return PortalError("HTTP 403: not to be read without a login; give --username")
+            return PortalError(
+                f"HTTP 403: {self._credentials} may not read the status; is it in the group of "
+                f"portal users? The portal offers {_offers(response)}, see --auth"
+            )
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()
         if code == 407:
             return PortalError(f"{told}: the proxy wants a login, which is not supported")
@@ -256,9 +262,14 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _use_up(response: requests.Response) -> None:
-    """Read the rest of an answer, so that its connection can carry the next request."""
-    read_limited(response.iter_content(_CHUNK))
+def _read(response: requests.Response) -> bytes:
+    if "," in response.headers.get("Content-Encoding", ""):
+        raise AnswerError("the answer is compressed more than once")
+    response.raw.enforce_content_length = True  # urllib3 before 2 takes a shorter body
+    try:
+        return read_limited(response.iter_content(_CHUNK))
+    except ValueError as error:  # http.client, of a chunk with a negative size
+        raise requests.exceptions.ChunkedEncodingError from error
 
 
 def _reply(response: requests.Response, scheme: str) -> bytes | None:
@@ -272,26 +283,27 @@ def _reply(response: requests.Response, scheme: str) -> bytes | None:
 
 
 def _hint(login: Login) -> str:
-    return "; if a proxy ends TLS on the way, try --no-channel-binding" if login.is_bound else ""
+    return ", or a proxy ends TLS (--no-channel-binding)" if login.is_bound else ""
 
 
 def _without_query(url: SplitResult) -> str:
-    return f"{url.scheme}://{url.netloc}{url.path}"
+    return f"{url.scheme}://{url.netloc}{url.path.partition(';')[0]}"
 
 
 def _offered(response: requests.Response) -> list[str]:
     """Return the login schemes of all WWW-Authenticate headers, in the portal's order."""
-    words = [
-        part.split()[0].lower()
-        for part in response.headers.get("WWW-Authenticate", "").split(",")
-        if part.strip()
-    ]
+    challenges = re.sub('"[^"]*"', "", response.headers.get("WWW-Authenticate", ""))
+    words = [part.split()[0].lower() for part in challenges.split(",") if part.strip()]
     return [scheme for scheme in _SCHEMES if scheme.lower() in words]
+
+
+def _offers(response: requests.Response) -> str:
+    return ", ".join(_offered(response)) or "no scheme"
 
 
 def _date(response: requests.Response) -> datetime | None:
     try:
         date = parsedate_to_datetime(response.headers["Date"])
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=timezone.utc)

@@ -27,7 +27,7 @@ class IntegrationLog(Resource):
     ) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._stages = stages
+        self.stages = stages
         self.pipeline: Pipeline | None = None
         """What was read, for the long output; None if it could not be read."""
 
@@ -50,7 +50,7 @@ class IntegrationLog(Resource):
 
     def _of_stages(self, seen: Pipeline) -> Iterator[Metric]:
         for name, stage in seen.stages().items():
-            if name in self._stages:
+            if name in self.stages:
                 yield Metric(f"{name}_age", seen.age_of(stage), "s", min=0)
                 yield from _of_stage(name, stage)
 
@@ -65,8 +65,7 @@ def _of_stage(name: str, stage: Stage) -> Iterator[Metric]:
 
 
 def _of_both(seen: Pipeline) -> Iterator[Metric]:
-    if seen.data_age is not None:
-        yield Metric("data_age", seen.data_age, "s", min=0)
+    yield Metric("data_age", seen.data_age, "s", min=0)
 
 
 def _of_network(answer: Answer, now: datetime) -> Iterator[Metric]:

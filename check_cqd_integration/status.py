@@ -47,10 +47,9 @@ _CUBE_KEYS = (
     "LastCubeProcessingStart",
 )
 _BLANKS = " \t\r\n"
-_LOST_VALUE = re.compile(
-    rf'(?<!\\)"(?:{"|".join(_INTEGRATION_KEYS + _CUBE_KEYS)})"[{_BLANKS}]*:(?=[{_BLANKS}]*[,}}])'
-)
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_LOST_VALUE = rf'"(?:{"|".join(_INTEGRATION_KEYS + _CUBE_KEYS)})"[{_BLANKS}]*:(?=[{_BLANKS}]*[,}}])'
+_STRUCTURE = re.compile(rf'(?P<lost>{_LOST_VALUE})|\\.|["\[\]{{}}]', re.DOTALL)
+"""Whatever tells how deep in the answer a place is, read from left to right."""
 _DOCUMENTED_STAMP = re.compile(
     r"(?P<month>\d\d)/(?P<day>\d\d)/(?P<year>\d{4}) "
     r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)",
@@ -84,7 +83,7 @@ def parse(body: bytes) -> IntegrationStatus:
         raise AnswerError(
             "the answer is a web page, not JSON; is this the CQD portal, and its address right?"
         )
-    answer = _load(_LOST_VALUE.sub(_as_none, text, count=len(_INTEGRATION_KEYS + _CUBE_KEYS)))
+    answer = _load(_with_lost_values(text) if re.search(_LOST_VALUE, text) else text)
     if not isinstance(answer, dict):
         raise AnswerError(f"the answer is {_kind(answer)}, not the status object")
     return IntegrationStatus(
@@ -93,11 +92,19 @@ def parse(body: bytes) -> IntegrationStatus:
     )
 
 
-def _as_none(lost: re.Match[str]) -> str:
-    """Return the key with a value, if it is one of the outermost object."""
-    before = _STRING.sub("", lost.string[: lost.start()])
-    depth = sum(map(before.count, "{[")) - sum(map(before.count, "}]"))
-    return f"{lost[0]}null" if depth == 1 else lost[0]
+def _with_lost_values(text: str) -> str:
+    """Return the text with ``null`` for each value that a key of the outermost object lacks."""
+    depth, is_in_string, parts, end = 0, False, [], 0
+    for found in _STRUCTURE.finditer(text):
+        if found["lost"]:
+            if depth == 1 and not is_in_string:
+                parts += [text[end : found.end()], "null"]
+                end = found.end()
+        elif found[0] == '"':
+            is_in_string = not is_in_string
+        elif not is_in_string:
+            depth += (found[0] in "{[") - (found[0] in "}]")
+    return "".join([*parts, text[end:]])
 
 
 def _load(text: str) -> Any:

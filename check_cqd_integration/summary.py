@@ -64,6 +64,9 @@ class StatusText(Summary):
     def verbose(self, results: Results) -> list[str]:
         """Return a line a subject (-v), all stamps (-vv) and what went over the wire (-vvv)."""
         lines: list[str] = []
+        if self._verbosity >= 1 and self._log.pipeline is None:
+            state = str(results[0].state).upper()
+            lines += [f"[{state}] {stage}: not read" for stage in self._log.stages]
         if self._verbosity >= 1 and self._log.pipeline is not None:
             lines += [subject.in_full() for subject in _subjects(results)]
         if self._verbosity >= 2 and self._log.pipeline is not None:

@@ -8,12 +8,12 @@ into their messages.
 from __future__ import annotations
 
 import http.client
+import io
 import os
 import re
 import socket
 import ssl
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -22,8 +22,12 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from .answer import MAX_BYTES, TooLargeError
 from .deadline import Deadline
 from .errors import AnswerError, PluginError, PortalError, UnreachableError, UsageError
+
+_URLLIB3_COMPARES_NAMES = not hasattr(urllib3.exceptions, "NameResolutionError")
+"""Before version 2, where OpenSSL would fail for an address in place of a name."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,11 @@ class Trust:
         except ssl.SSLError as error:
             raise UsageError(f"--ca-file {self.ca_file}: no certificate in PEM format") from error
         except OSError as error:
-            raise UsageError(f"--ca-file {self.ca_file}: {error.strerror}") from error
+            what = f"--ca-file {self.ca_file}" if self.ca_file else "TLS settings of this host"
+            raise UsageError(f"{what}: {error.strerror}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if _URLLIB3_COMPARES_NAMES:  # pragma: no cover (urllib3 before 2)
+            context.check_hostname = False
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -82,11 +89,11 @@ class Transport(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
+        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)  # type: ignore[no-untyped-call, unused-ignore]
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=self._tls, **kwargs)
+        manager = super().proxy_manager_for(proxy, ssl_context=self._tls, **kwargs)  # type: ignore[no-untyped-call, unused-ignore]
         manager.pool_classes_by_scheme = self._pools
         return manager
 
@@ -105,8 +112,42 @@ def _pool_with(
     return pool
 
 
+class _Limited(io.RawIOBase):
+    """What comes over a connection, up to twice ``MAX_BYTES``: an answer of that and its headers.
+
+    Counted here, below http.client, which reads a line or a chunk of any length into memory.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self._left = 2 * MAX_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count: int | None = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise TooLargeError
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _LimitedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Limited(sock.makefile("rb", buffering=0)))
+
+
 class _NotesSteps:
     """What both kinds of connection do: note each step, and share the time among all addresses."""
+
+    response_class: Any = _LimitedResponse
 
     def __init__(
         self, deadline: Deadline, certificates: list[bytes | None], *args: Any, **kwargs: Any
@@ -127,6 +168,7 @@ class _NotesSteps:
 
     def _new_conn(self) -> socket.socket:
         host, port, deadline = self._dns_host, self.port, self._deadline  # type: ignore[attr-defined]
+        host = host.replace("%25", "%")  # before the zone of a link-local address, RFC 6874
         what = "the proxy " if self.proxy else ""  # type: ignore[attr-defined]
         deadline.step = f"looking up {what}{host}"
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -134,13 +176,15 @@ class _NotesSteps:
         left = len(found)
         while True:
             family, kind, protocol, _, address = found[-left]
-            connection = socket.socket(family, kind, protocol)
+            connection = None
             try:
+                connection = socket.socket(family, kind, protocol)  # fails without IPv6
                 connection.settimeout(deadline.remaining() / left)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.connect(address)
             except OSError:
-                connection.close()
+                if connection:
+                    connection.close()
                 left -= 1
                 if not left:
                     raise
@@ -168,22 +212,27 @@ class _Secure(_NotesSteps, HTTPSConnection):
 
 def explain(error: BaseException, deadline: Deadline) -> PluginError:
     """Return what an error of requests, urllib3 or below means at the step it happened."""
-    error = _root(error)
+    chain = list(_chain(error))
+    error = chain[-1]
     if isinstance(error, (TimeoutError, socket.timeout)):
         return deadline.passed()
-    if isinstance(error, (zlib.error, urllib3.exceptions.DecodeError)):
+    if any(isinstance(each, urllib3.exceptions.DecodeError) for each in chain):
         return AnswerError(f"{deadline.step}: its compression is broken")
     if match := re.search("Tunnel connection failed: ([0-9]{3})", str(error)):
-        kind = PortalError if match[1].startswith("4") else UnreachableError
+        is_refusal = match[1].startswith("4") and match[1] not in ("408", "429")
+        kind = PortalError if is_refusal else UnreachableError
         return kind(f"{deadline.step}: the proxy refuses (HTTP {match[1]})")
     return UnreachableError(f"{deadline.step}: {_reason(error)}")
 
 
-def _root(error: BaseException) -> BaseException:
-    """Return the error that began a chain; urllib3 keeps some only as an argument of the next."""
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and what led to it; urllib3 keeps some only as an argument of the next."""
+    yield error
     carried = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
     before = error.__cause__ or error.__context__ or carried
-    return error if before is None else _root(before)
+    # A TypeError is urllib3's own, before version 2: it tries an argument of Python 2.
+    if before is not None and not isinstance(before, TypeError):
+        yield from _chain(before)
 
 
 def _reason(error: BaseException) -> str:
@@ -195,6 +244,8 @@ def _reason(error: BaseException) -> str:
         return _CERTIFICATE_TROUBLE.get(
             error.verify_code, f"its certificate is not valid ({error.verify_message})"
         )
+    if type(error).__name__ == "CertificateError":  # pragma: no cover (urllib3 before 2)
+        return _ANOTHER_NAME
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; is the server running?"
     if isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
@@ -208,14 +259,15 @@ def _reason(error: BaseException) -> str:
     return "what came is not proper HTTP"
 
 
+_ANOTHER_NAME = "its certificate is for another name"
 _CERTIFICATE_TROUBLE = {
     9: "its certificate is not valid yet; is this host's clock right?",
     10: "its certificate has expired",
     18: "its certificate is self-signed and not trusted; give it with --ca-file",
     19: "the authority of its certificate is not trusted; give it with --ca-file",
     20: "the authority of its certificate is not trusted; give it with --ca-file",
-    62: "its certificate is for another name",
-    64: "its certificate is for another address",
+    62: _ANOTHER_NAME,
+    64: _ANOTHER_NAME,
 }
 """By the verify codes of OpenSSL (X509_V_ERR_...)."""
 

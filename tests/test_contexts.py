@@ -274,13 +274,20 @@ def test_last_duration_is_graded_by_nobody() -> None:
         (Ok, "at least 2h old", "", DataAge(7200, exact=False)),
         (Warn, "2h 1s old (limit 2h)", "data_age=7201s;7200;10800;0", DataAge(7201, exact=True)),
         (Critical, "at least 3h 1s old (limit 3h)", "", DataAge(10801, exact=False)),
+        (Warn, "age not known, a stage lists no success", "", None),
     ],
 )
-def test_data(state: ServiceState, text: str, expected: str, data_age: DataAge) -> None:
-    measure = contexts.Data("data_age", "data", limits("7200", "10800"))
+def test_data(state: ServiceState, text: str, expected: str, data_age: DataAge | None) -> None:
+    measure = contexts.Data("data_age", "data", limits("7200", "10800"), Warn)
     assert finding(measure, data_age).state == state
     assert str(finding(measure, data_age)) == text
     assert perfdata(measure, data_age) == expected
+
+
+def test_data_age_that_nobody_asked_for_may_be_unknown() -> None:
+    measure = contexts.Data("data_age", "data", contexts.NO_LIMITS, Critical)
+    assert finding(measure, None).state == Ok
+    assert finding(measure, None).briefly() == "not known"
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,7 @@ def test_limit_of_counts(words: str, text: str) -> None:
         (False, "@10m:20m", "@12m:15m"),
         (True, "@12m:15m", "@10m:20m"),
         (True, "~:", "1h"),
+        (True, "~:", "@~:"),
         (False, "1h", "~:"),
         (False, "0", "@1:"),
         (True, "0", "@~:0"),

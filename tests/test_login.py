@@ -89,7 +89,8 @@ def test_wrong_password_is_one_attempt(
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "wrong")
     assert run("-u", url_of(basic_portal), "-l", "monitor", "--insecure") == unknown(
-        "logging in to 127.0.0.1 as monitor: Basic login refused (HTTP 401), offered is Basic"
+        "logging in to 127.0.0.1 as monitor: HTTP 401 to Basic, offered: Basic; wrong --username or "
+        "password"
     )
     assert authorizations(basic_portal) == [None, basic("monitor", "wrong")]
 
@@ -99,7 +100,8 @@ def test_user_who_may_not_read(
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "right")
     assert run("-u", url_of(portal, "http-403"), "-l", "monitor") == unknown(
-        "HTTP 403: monitor may not read the status; is it in the group of portal users?"
+        "HTTP 403: monitor may not read the status; is it in the group of portal users? The "
+        "portal offers no scheme, see --auth"
     )
 
 
@@ -114,6 +116,31 @@ def test_redirect_on_the_same_origin_logs_in_on_the_same_connection(
     assert code == 0
     assert first.client_port == second.client_port
     assert second.path == f"/cqd{STATUS_PATH}"
+
+
+def test_one_login_a_check_wherever_it_is_redirected(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "wrong")
+    wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": 'Basic realm="a, NTLM b"'}}
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, [wanted, {"status_code": 302, "headers": {"Location": "/login"}}])
+        mocked.get("https://cqd.example.com/login", **wanted)
+        assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
+            "HTTP 401: a redirect leads to where a login is wanted once more (Basic); give its "
+            "address with --url"
+        )
+        sent = [request.headers.get("Authorization") for request in mocked.request_history]
+    assert sent == [None, basic("monitor", "wrong"), None]
+
+
+@pytest.mark.parametrize("option", ["--username", "CQD_PASSWORD"])
+def test_credentials_that_are_not_utf_8(
+    run: Run, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "\udcff" if option == "CQD_PASSWORD" else "x")
+    name = "\udcff" if option == "--username" else "x"
+    assert run("-H", "cqd.example.com", "-l", name) == unknown(f"{option} is not UTF-8 text")
 
 
 def test_credentials_go_to_no_other_origin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,6 +303,8 @@ class NtlmPortal:
     def _answer(self, connection: socket.socket, code: int, challenge: str) -> None:
         body = DOCUMENTED if code == 200 else b"<html>401</html>"
         header = f"WWW-Authenticate: {challenge}\r\n" if challenge else ""
+        if self.closes == "challenge" and challenge != self.scheme:
+            header += "Connection: close\r\n"  # announced, so that no request can race it
         head = f"HTTP/1.1 {code} X\r\n{header}Content-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
 
@@ -348,7 +377,7 @@ def test_ntlm_login_is_bound_to_the_portal_through_a_tunnel(run: Run, ca_file: s
     assert portal.logins == ["granted to monitor"]
 
 
-HINT = "; if a proxy ends TLS on the way, try --no-channel-binding"
+HINT = ", or a proxy ends TLS (--no-channel-binding)"
 
 
 @pytest.mark.usefixtures("users")
@@ -357,8 +386,8 @@ def test_proxy_that_ends_tls(run: Run, ca_file: str) -> None:
     with raw_server(portal) as port:
         options = ("-u", f"https://localhost:{port}/", "--ca-file", ca_file, "-l", "monitor")
         assert run(*options) == unknown(
-            "logging in to localhost as monitor: NTLM login refused (HTTP 401), offered is NTLM"
-            + HINT
+            "logging in to localhost as monitor: HTTP 401 to NTLM, offered: NTLM; wrong --username "
+            "or password" + HINT
         )
     assert portal.logins == ["refused"]
 
@@ -380,10 +409,10 @@ def test_wrong_ntlm_password_is_one_attempt(run: Run, monkeypatch: pytest.Monkey
     with raw_server(portal) as port:
         code, out = run("-u", f"http://localhost:{port}/", "-l", "monitor", "-vvv")
     assert (code, portal.logins, portal.connections) == (3, ["refused"], 1)
-    first, *exchange = out.splitlines()
+    first, _, _, *exchange = out.splitlines()
     assert first == (
-        "CQD UNKNOWN - logging in to localhost as monitor: NTLM login refused (HTTP 401), offered "
-        "is NTLM"
+        "CQD UNKNOWN - logging in to localhost as monitor: HTTP 401 to NTLM, offered: NTLM; wrong "
+        "--username or password"
     )
     url = f"http://localhost:{port}/"
     assert [line for line in exchange if "Content-" not in line] == [
@@ -432,7 +461,7 @@ def test_challenge_that_is_not_base64_is_a_refusal(
         ]
         mocked.get(URL, offers)
         assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
-            LOGGING_IN + "NTLM login refused (HTTP 401), offered is NTLM"
+            LOGGING_IN + "HTTP 401 to NTLM, offered: NTLM; wrong --username or password"
         )
         assert mocked.call_count == 2
 

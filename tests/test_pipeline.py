@@ -167,7 +167,8 @@ def test_data_age(
         # one of the other stage
         (StageAge(60, 20, 40), stage((60,)), stage((90,), (), 40)),
         (StageAge(60, 20, 40), stage((60,)), stage((), (), 40)),
-        (StageAge(60, 0, 90), stage((60,)), stage((), (), 90)),
+        (StageAge(60, None, None), stage((60,)), stage((), (), 90)),
+        (StageAge(60, None, None), stage((60,)), stage((), (), 60)),
         # two at once
         (StageAge(60, 50, 10), stage((60,), (), 40), stage((90,), (), 10)),
         (StageAge(60, 50, 10), stage((60,), (), 10), stage((90,), (), 40)),

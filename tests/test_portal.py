@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import subprocess
+import sys
+import threading
 from datetime import timezone
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import pytest
 import requests_mock
 from conftest import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, Run, url_of
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
-from raw_server import answering, raw_server
+from raw_server import answering, raw_server, read_head
 from test_cli import DOCUMENTED_LINE, DOCUMENTED_PERFDATA
 
 from check_cqd_integration import __version__
@@ -76,7 +80,13 @@ def test_nothing_is_taken_from_the_environment(
             "HTTP 401: the portal wants a login and offers no scheme; give --username with "
             "--password-file or --keytab",
         ),
-        (403, {}, 3, "HTTP 403: not to be read without a login; give --username"),
+        (
+            403,
+            {"WWW-Authenticate": "NTLM"},
+            3,
+            "HTTP 403: the portal wants a login and offers NTLM; give --username with "
+            "--password-file or --keytab",
+        ),
         (404, {}, 3, "HTTP 404 Not Found: is this the CQD portal, and its address right?"),
         (400, {}, 3, "HTTP 400 Bad Request: not the answer of a CQD portal"),
         (
@@ -203,6 +213,8 @@ def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
     with requests_mock.Mocker() as mocked:
         mocked.get(URL, status_code=401, headers=headers)
         assert run("-H", "cqd.example.com", "-vvv")[1].splitlines()[1:] == [
+            "[UNKNOWN] integration: not read",
+            "[UNKNOWN] cube: not read",
             f"GET {URL}",
             "HTTP 401",
             "WWW-Authenticate: Negotiate",
@@ -249,6 +261,56 @@ def test_compression_that_is_broken(run: Run) -> None:
         )
 
 
+def test_compression_of_compression_is_not_read(run: Run) -> None:
+    with raw_server(answering(HEAD, b"Content-Encoding: gzip, gzip\r\n\r\n", b"")) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/") == (
+            3,
+            "CQD UNKNOWN - the answer is compressed more than once\n",
+        )
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n1;",
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+        b"\r\n",
+    ],
+    ids=["negative-chunk", "chunk-size", "chunk-extension", "trailer", "body"],
+)
+def test_answer_without_end_takes_little_memory(portal: PortalSimulator, head: bytes) -> None:
+    def endless(connection: socket.socket, over: threading.Event) -> None:
+        read_head(connection)
+        connection.sendall(HEAD + head)
+        for _ in range(200):
+            connection.sendall(b"0" * 1024 * 1024)
+
+    limit = 400 * 1024 * 1024  # of addresses: Python and its libraries take less than half
+    script = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
+        "import sys; from check_cqd_integration.cli import main; sys.exit(main())"
+    )
+    with raw_server(endless) as port:
+        process = subprocess.run(
+            [sys.executable, "-c", script, "-u", f"http://127.0.0.1:{port}/"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (process.returncode, process.stdout) in [
+        (3, TOO_LARGE),
+        (2, "CQD CRITICAL - reading the answer of 127.0.0.1: what came is not proper HTTP\n"),
+    ]
+
+
+def test_chunk_without_end(run: Run) -> None:
+    head = b"Transfer-Encoding: chunked\r\n\r\n-1\r\n"
+    with raw_server(answering(HEAD, head, bytes(3 * 1024 * 1024))) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/")[0] in (2, 3)
+
+
 def test_redirect_with_a_body_without_end(run: Run) -> None:
     head = b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /\r\n\r\n"
     with raw_server(answering(head, bytes(3 * 1024 * 1024))) as port:
@@ -262,6 +324,7 @@ def test_redirect_with_a_body_without_end(run: Run) -> None:
         ("Sun, 18 Jan 2015 10:26:00 -0000", "clock_skew=300s;-300:300 "),
         ("yesterday", ""),
         ("Sun, 18 Jan 99999 10:41:00 GMT", ""),
+        ("Sun, 18 Jan 2015 10:41:00 +99999999999999999999", ""),
     ],
 )
 def test_clock_of_the_portal(run: Run, date: str, perfdata: str) -> None:
@@ -296,7 +359,7 @@ def test_portal_whose_clock_is_at_10_21(run: Run, now: str, code: int, text: str
 
 
 def test_address_that_no_library_takes(run: Run) -> None:
-    assert run("-H", "*.example.com") == (
+    assert run("-u", "https://*.example.com/") == (
         3,
         "CQD UNKNOWN - the address of the portal is not one that can be asked\n",
     )

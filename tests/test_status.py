@@ -368,3 +368,10 @@ def test_long_number_takes_no_time(digits: int) -> None:
     body = answer()[:-1] + f', "more": [{number}, 0.{number}, 1e{number}]}}'.encode()
     assert parse(body) == parse(answer())
     assert time.process_time() - start < 1
+
+
+def test_quotes_without_end_take_no_time() -> None:
+    body = b'{"x": "' + b'\\"' * 500_000 + b' "LastFailedIntegrations": ,}'
+    began = time.monotonic()
+    complaint(body)
+    assert time.monotonic() - began < 5  # in fact a tenth of a second; quadratic, it took minutes

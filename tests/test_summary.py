@@ -75,7 +75,9 @@ def of_stage(
 
 
 def of_data(words: str, limits: Limits = NO_LIMITS, exact: bool = True) -> Result:
-    return graded(contexts.Data("data_age", "data", limits), DataAge(parse_duration(words), exact))
+    return graded(
+        contexts.Data("data_age", "data", limits, Critical), DataAge(parse_duration(words), exact)
+    )
 
 
 def of_clock(seconds: int) -> Result:

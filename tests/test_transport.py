@@ -126,7 +126,7 @@ def test_certificate_that_is_not_trusted(
 def test_certificate_for_another_address(run: Run, files: Files) -> None:
     with https_portal(server_tls()) as url:
         assert run("-u", url.replace("localhost", "127.0.0.1"), "--ca-file", files.ca) == critical(
-            "TLS with 127.0.0.1: its certificate is for another address"
+            "TLS with 127.0.0.1: its certificate is for another name"
         )
 
 
@@ -296,6 +296,30 @@ def test_next_address_if_one_refuses(
     assert len(portal.requests) == 1
 
 
+def test_next_address_on_a_host_without_ipv6(
+    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", portal.port))
+    found = [(99, socket.SOCK_STREAM, 0, "", ("::1", 80, 0, 0)), good]  # no such family here
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert run("-u", url_of(portal), *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+def test_zone_of_a_link_local_address_is_looked_up_as_it_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def getaddrinfo(host: str, *_: Any, **__: Any) -> None:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    run("-H", "fe80::1%eth0")
+    run("-u", "http://[fe80::1%25eth0]/")
+    assert asked == ["fe80::1%eth0"] * 2
+
+
 def test_next_address_in_time_if_one_is_silent(
     run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,13 +433,31 @@ def test_time_runs_out_while_reading(run: Run) -> None:
             "what came is not proper HTTP",
         ),
     ],
-    ids=["nothing", "not-http", "many-headers", "long-header", "short-body", "broken-chunk"],
+    ids=[
+        "nothing",
+        "not-http",
+        "many-headers",
+        "long-header",
+        "short-body",
+        "broken-chunk",
+    ],
 )
 def test_answer_that_is_not_proper_http(run: Run, answer: bytes, step: str, reason: str) -> None:
     with raw_server(answering(answer)) as port:
         assert run("-u", f"http://127.0.0.1:{port}/") == critical(
             f"{step} the answer of 127.0.0.1: {reason}"
         )
+
+
+def test_chunk_of_a_negative_size(run: Run) -> None:
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n-5\r\n"
+    with raw_server(answering(HEAD, chunked)) as port:
+        outcome = run("-u", f"http://127.0.0.1:{port}/")
+    step = "reading the answer of 127.0.0.1"
+    assert outcome in (  # by the version of urllib3
+        critical(f"{step}: what came is not proper HTTP"),
+        critical(f"{step}: the answer ended too early"),
+    )
 
 
 def test_through_a_proxy(run: Run, portal: PortalSimulator) -> None:
@@ -439,11 +481,15 @@ def test_through_a_tunnel(run: Run, files: Files) -> None:
             unknown("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 407)"),
         ),
         (
+            b"HTTP/1.1 429 Too Many Requests\r\n\r\n",
+            critical("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 429)"),
+        ),
+        (
             b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
             critical("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 502)"),
         ),
     ],
-    ids=["unknown-407", "critical-502"],
+    ids=["unknown-407", "critical-429", "critical-502"],
 )
 def test_proxy_that_refuses(run: Run, answer: bytes, expected: tuple[int, str]) -> None:
     with raw_server(answering(answer)) as port:

@@ -15,7 +15,7 @@ PATH = "/QoEDataService/IntegrationLog/Status"
 AT_DOCUMENTED_MOMENT = ("--now", "2015-01-18T10:31:00Z", "--timezone", "UTC")
 USER = {"kerberos": "monitor@CQD.TEST", "ntlm": "CQD\\monitor"}
 HEADER = {"kerberos": "Negotiate", "ntlm": "NTLM"}
-HINT = "; if a proxy ends TLS on the way, try --no-channel-binding"
+HINT = ", or a proxy ends TLS (--no-channel-binding)"
 SCHEMES = pytest.mark.parametrize("scheme", ["kerberos", "ntlm"])
 
 
@@ -67,8 +67,8 @@ def unknown(message: str) -> tuple[int, str]:
 
 def refused(scheme: str, offered: str = "Negotiate, NTLM", hint: str = HINT) -> tuple[int, str]:
     return unknown(
-        f"logging in to localhost as {USER[scheme]}: {HEADER[scheme]} login refused (HTTP 401), "
-        f"offered is {offered}{hint}"
+        f"logging in to localhost as {USER[scheme]}: HTTP 401 to {HEADER[scheme]}, offered: "
+        f"{offered}; wrong --username or password{hint}"
     )
 
 
@@ -328,7 +328,7 @@ def test_fault_that_does_no_harm(plugin: Plugin, scheme: str, fault: str) -> Non
             "close-in-handshake",
             2,
             "CQD CRITICAL - logging in to localhost as {user}: the connection was closed by the "
-            "other side\n",
+            "other side, or a proxy ends TLS (--no-channel-binding)\n",
         ),
         (
             "503-in-handshake",
@@ -385,7 +385,8 @@ def test_scheme_that_is_not_offered(plugin: Plugin, scheme: str, offered: str, w
 def test_user_who_may_not_read(plugin: Plugin, scheme: str) -> None:
     acceptor = plugin.lab.acceptor()
     assert plugin.with_login(f"{acceptor.url}/forbidden", scheme) == unknown(
-        f"HTTP 403: {USER[scheme]} may not read the status; is it in the group of portal users?"
+        f"HTTP 403: {USER[scheme]} may not read the status; is it in the group of portal users? "
+        f"The portal offers {'Negotiate' if scheme == 'kerberos' else 'no scheme'}, see --auth"
     )
     assert [login[0] for login in logins(acceptor)] == ["granted"]
 

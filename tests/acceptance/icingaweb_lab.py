@@ -1,0 +1,138 @@
+"""Icinga Web 2 on one machine, and a browser to look at it.
+
+Icinga 2 -> Redis -> Icinga DB -> MariaDB -> Icinga Web 2 -> Chromium, everybody logged in as admin.
+
+    with IcingaWebLab(directory, objects) as lab:
+        lab.check("portal", "cqd")
+        lab.page("portal", "cqd")                   # the HTML that the browser made of it
+        lab.picture("portal", "cqd", Path("service.png"))
+
+Debian packages, besides those of private_daemons.py: chromium icingadb icingadb-web icingaweb2
+php-intl php-mysql redis-server.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+from private_daemons import SECRET, USER, Icinga, PrivateDaemons, free_port, wait_for
+
+WEB = Path("/usr/share/icingaweb2")
+ROUTER = f"""<?php
+$path = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH);
+if (is_file('{WEB}/public' . $path) && substr($path, -4) !== '.php') return false;
+$_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = '/index.php';
+$_SERVER['SCRIPT_FILENAME'] = '{WEB}/public/index.php';
+$_SERVER['REMOTE_USER'] = 'admin';
+putenv('REMOTE_USER=admin');
+require '{WEB}/public/index.php';
+"""
+
+
+class IcingaWebLab(PrivateDaemons):
+    """Everything runs when the block is entered; `objects` are those of Icinga 2."""
+
+    icinga: Icinga
+
+    def __init__(self, directory: Path, objects: str):
+        super().__init__(directory)
+        self._objects = objects
+
+    def __enter__(self) -> IcingaWebLab:
+        super().__enter__()
+        try:
+            self._start_all()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def check(self, host: str, service: str) -> None:
+        """Have the service checked, and wait until Icinga Web can show the result."""
+        self.icinga.check(f"{host}!{service}")
+        query = (
+            "SELECT 1 FROM service_state JOIN service ON service.id = service_id "
+            f"WHERE service.name = '{service}' AND output IS NOT NULL AND hard_state < 4"
+        )
+        wait_for(lambda: self.sql(self._database, query, "icingadb"))
+
+    def page(self, host: str, service: str) -> str:
+        return self._browse(host, service, "--dump-dom")
+
+    def picture(self, host: str, service: str, file: Path) -> None:
+        self._browse(host, service, "--window-size=1440,285", f"--screenshot={file}")
+
+    def _browse(self, host: str, service: str, *options: str) -> str:
+        query = urlencode({"name": service, "host.name": host})
+        return self.run(
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
+            *("--disable-dev-shm-usage", "--virtual-time-budget=10000", "--log-level=3"),
+            f"--user-data-dir={self.directory / 'chromium'}",
+            *options,
+            f"http://127.0.0.1:{self._port}/icingadb/service?{query}",
+        )
+
+    def _start_all(self) -> None:
+        self._port = free_port()
+        redis_port = free_port()
+        self._database = database = self.start_mariadb("icingadb", "icingaweb")
+        for name, schema in {
+            "icingadb": Path("/usr/share/icingadb/schema/mysql/schema.sql"),
+            "icingaweb": WEB / "schema" / "mysql.schema.sql",
+        }.items():
+            self.sql(database, schema.read_text("utf-8"), name)
+        redis = self.start(
+            *("redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", ""),
+            *("--dir", str(self.directory)),
+        )
+        self.wait_for_port(redis, redis_port)
+        self.icinga = self.start_icinga(
+            f'object IcingaDB "icingadb" {{ host = "127.0.0.1"; port = {redis_port} }}\n'
+            + self._objects
+        )
+        self._write(
+            "icingadb.yml",
+            f"database: {{host: 127.0.0.1, port: {database.port}, database: icingadb, "
+            f"user: {USER}, password: {SECRET}}}",
+            f"redis: {{host: 127.0.0.1, port: {redis_port}}}",
+            "logging: {output: console}",
+        )
+        self.start("icingadb", "-c", str(self.directory / "icingadb.yml"))
+        self._configure_web(redis_port)
+        web = self.start(
+            *("php", "-d", f"session.save_path={self.directory / 'tmp'}", "-d", "display_errors=0"),
+            *("-S", f"127.0.0.1:{self._port}", "-t", str(WEB / "public")),
+            str(self.directory / "router.php"),
+            ICINGAWEB_CONFIGDIR=str(self.directory / "icingaweb"),
+            ICINGAWEB_STORAGEDIR=str(self.directory / "storage"),
+        )
+        self.wait_for_port(web, self._port)
+
+    def _configure_web(self, redis_port: int) -> None:
+        resource = self._database.as_icingaweb_resource
+        self._write("router.php", ROUTER)
+        self._write(
+            "icingaweb/config.ini",
+            "[global]\nconfig_resource = icingaweb\nconfig_backend = db\n[logging]\nlog = none",
+        )
+        self._write("icingaweb/resources.ini", resource("icingaweb"), resource("icingadb"))
+        self._write("icingaweb/authentication.ini", "[autologin]\nbackend = external")
+        self._write("icingaweb/roles.ini", '[admins]\nusers = "admin"\npermissions = "*"')
+        module = "icingaweb/modules/icingadb"
+        self._write(f"{module}/config.ini", "[icingadb]\nresource = icingadb")
+        self._write(f"{module}/redis.ini", f"[redis1]\nhost = 127.0.0.1\nport = {redis_port}")
+        self._write(
+            f"{module}/commandtransports.ini",
+            f"[api]\ntransport = api\nhost = 127.0.0.1\nport = {self.icinga.port}",
+            f"username = {USER}\npassword = {SECRET}",
+        )
+        modules = self.directory / "icingaweb" / "enabledModules"
+        modules.mkdir()
+        (modules / "icingadb").symlink_to(WEB / "modules" / "icingadb")
+
+    def _write(self, name: str, *lines: str) -> None:
+        file = self.directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
