@@ -38,7 +38,7 @@ dist: $(VENV)/dist.installed
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-acceptance build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-DEBIAN := apache2 curl gss-ntlmssp krb5-admin-server krb5-kdc krb5-user \
+DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user \
   libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv \
   icinga2-bin mariadb-server icingacli icingaweb2 icingaweb2-module-director php-mysql \
   icingadb icingadb-web redis-server chromium \

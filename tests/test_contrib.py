@@ -1,0 +1,99 @@
+"""The files under contrib/ know every option of the plugin, and no other.
+
+test_director_basket.py tests the basket for Icinga Director.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from readme import README
+
+from check_cqd_integration.options import build_parser
+
+PROGRAM = "check_cqd_integration"
+CONTRIB = README.parent / "contrib"
+COMMAND = CONTRIB / "icinga" / "cqd_integration.conf"
+FILES = sorted(path for path in CONTRIB.rglob("*") if path.is_file() and path.suffix != ".pyc")
+
+OPTIONS = {action.option_strings[-1]: action for action in build_parser()._actions}
+CHECKED = {
+    option: action for option, action in OPTIONS.items() if option not in ("--version", "--help")
+}
+"""What a check may be given: the others only tell of the plugin, and are UNKNOWN."""
+
+ARGUMENT = re.compile(
+    r'^\t\t"(?P<option>--[^"]+)" = \{\n(?P<settings>.*?)^\t\t\}', re.MULTILINE | re.DOTALL
+)
+SETTING = re.compile(r"^\t\t\t(?P<name>\w+) = (?P<value>.*)$", re.MULTILINE)
+
+
+def variable_of(option: str) -> str:
+    return "cqd_integration_" + option[2:].replace("-", "_")
+
+
+def arguments() -> dict[str, dict[str, str]]:
+    """Return the settings of each argument of the CheckCommand, as they are written."""
+    return {
+        found["option"]: dict(SETTING.findall(found["settings"]))
+        for found in ARGUMENT.finditer(COMMAND.read_text(encoding="utf-8"))
+    }
+
+
+def test_help_and_readme_have_every_option() -> None:
+    for text in (build_parser().format_help(), README.read_text(encoding="utf-8")):
+        for option in OPTIONS:
+            assert re.search(rf"{option}\b(?!-)", text)
+
+
+def test_check_command_has_every_option() -> None:
+    assert list(arguments()) == list(CHECKED)
+
+
+@pytest.mark.parametrize("option", CHECKED)
+def test_argument(option: str) -> None:
+    """It has the help text and takes its value from the variable of its name."""
+    settings, macro = arguments()[option], f'"${variable_of(option)}$"'
+    assert settings.pop("description") == quoted(CHECKED[option].help or "")
+    if option == "--verbose":
+        assert settings["set_if"] == macro
+    elif CHECKED[option].metavar:
+        assert settings == {"value": macro}
+    else:
+        assert settings == {"set_if": macro}
+
+
+def quoted(text: str) -> str:
+    """Return the text as a string of Icinga's configuration."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def test_every_switch_is_off() -> None:
+    text = COMMAND.read_text(encoding="utf-8")
+    switches = {name for name, action in CHECKED.items() if not action.metavar} - {"--verbose"}
+    off = {name for name in CHECKED if f"\tvars.{variable_of(name)} = false\n" in text}
+    assert off == switches
+
+
+def test_icinga_is_more_patient_than_the_plugin() -> None:
+    """By default: Icinga gives a minute."""
+    text = COMMAND.read_text(encoding="utf-8")
+    default = OPTIONS["--timeout"].default
+    assert f"\tvars.cqd_integration_timeout = {default:g}\n" in text
+    assert "\ttimeout = 1m\n" in text
+    assert default < 60
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_nothing_is_used_that_does_not_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    # A page for people has commands of other programs, too.
+    lines = [line for line in text.splitlines() if path.suffix != ".md" or PROGRAM in line]
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", "\n".join(lines)))
+    assert used <= {*OPTIONS, "--some-option"}
+    variables = set(re.findall(r"\bcqd_integration_\w+", text))
+    known = {variable_of(option) for option in [*CHECKED, "--some-option", "--password"]}
+    assert variables <= known
