@@ -44,7 +44,7 @@ class StatusText(Summary):
         """Return how old each stage and the data are."""
         if self._log.pipeline is None:  # --unreachable-state ok
             return str(results[0])
-        return "; ".join(
+        return " / ".join(
             f"{subject.name}: {subject.findings[0]}"
             for subject in _subjects(results)
             if subject.name in ("integration", "cube", "data")
@@ -56,7 +56,7 @@ class StatusText(Summary):
             return str(results[0])
         subjects = sorted(_subjects(results), key=_Subject.severity, reverse=True)
         for tell in (_Subject.at_length, _Subject.briefly, _Subject.barely):
-            text = "; ".join(filter(None, map(tell, subjects)))
+            text = " / ".join(filter(None, map(tell, subjects)))
             if len(text) <= _ROOM:
                 break
         return text

@@ -337,17 +337,17 @@ def test_clock_of_the_portal(run: Run, date: str, perfdata: str) -> None:
 @pytest.mark.parametrize(
     ("now", "code", "text"),
     [
-        ("2015-01-18T10:21:00Z", 0, "OK - integration: last success 5m 30s ago; "),
-        ("2015-01-18T10:16:00Z", 0, "OK - integration: last success 30s ago; "),
+        ("2015-01-18T10:21:00Z", 0, "OK - integration: last success 5m 30s ago / "),
+        ("2015-01-18T10:16:00Z", 0, "OK - integration: last success 30s ago / "),
         (
             "2015-01-18T10:15:59Z",
             1,
-            "WARNING - clock: this host is 5m 1s behind the portal (limit 5m); integration ok, ",
+            "WARNING - clock: this host is 5m 1s behind the portal (limit 5m) / integration ok, ",
         ),
         (
             "2015-01-18T10:31:00Z",
             1,
-            "WARNING - clock: this host is 10m ahead of the portal (limit 5m); integration ok, ",
+            "WARNING - clock: this host is 10m ahead of the portal (limit 5m) / integration ok, ",
         ),
     ],
 )

@@ -142,13 +142,13 @@ def test_ok_tells_how_old_everything_is() -> None:
         of_portal(0.5),
     ]
     assert summary().ok(Results(*found)) == (
-        "integration: last success 47s ago; cube: last success 50m ago; data: 2h 14m old"
+        "integration: last success 47s ago / cube: last success 50m ago / data: 2h 14m old"
     )
 
 
 def test_ok_of_one_stage() -> None:
     found = [*of_stage("cube", stage("47s")), of_data("1h", exact=False)]
-    assert summary().ok(Results(*found)) == "cube: last success 47s ago; data: at least 1h old"
+    assert summary().ok(Results(*found)) == "cube: last success 47s ago / data: at least 1h old"
 
 
 @pytest.mark.parametrize("error", [UnreachableError("why"), AnswerError("why")])
@@ -165,7 +165,7 @@ def test_problem_and_what_is_needed_to_understand_it() -> None:
     cube = of_stage("cube", stage("8040s", "40m 1h", "30s"))
     integration = of_stage("integration", stage("47s", "2h", "20s"))
     assert problem(*integration, *cube, of_data("3h"), of_clock(3), of_portal(0.5)) == (
-        "cube: last success 2h 14m ago (limit 2h), 2 failures since (limit 0), running for 30s; "
+        "cube: last success 2h 14m ago (limit 2h), 2 failures since (limit 0), running for 30s / "
         "integration ok, last success 47s ago, running for 20s"
     )
 
@@ -174,7 +174,7 @@ def test_problem_of_the_other_stage() -> None:
     integration, cube = stage("61m", "29m", "80m"), stage("47s", "2h")
     assert problem(*of_stage("integration", integration), *of_stage("cube", cube)) == (
         "integration: last success 1h 1m ago (limit 1h), 1 failure since (limit 0), "
-        "newest failure 29m ago (less than 30m); cube ok, last success 47s ago"
+        "newest failure 29m ago (less than 30m) / cube ok, last success 47s ago"
     )
 
 
@@ -187,15 +187,15 @@ NONE = "no success listed, no failures listed"
 @pytest.mark.parametrize(
     ("told", "integration", "cube", "no_success"),
     [
-        (f"cube: {OLDER}; integration: {OLD}", AGEING, STALE, Critical),
-        (f"integration: {OLDER}; cube: {OLD}", STALE, AGEING, Critical),
-        (f"integration: {OLD}; cube: {OLD}", AGEING, AGEING, Critical),
-        (f"cube: {OLD}; integration ok, last success 5m ago", FRESH, AGEING, Critical),
-        (f"cube: {OLDER}; integration: {NONE}", NEVER, STALE, Unknown),
-        (f"integration: {NONE}; cube: {OLD}", NEVER, AGEING, Unknown),
-        (f"cube: {NONE}; integration: {OLD}", AGEING, NEVER, Unknown),
-        (f"integration: {NONE}; cube: {OLDER}", NEVER, STALE, Critical),
-        (f"cube: {OLDER}; integration ok, no success listed", NEVER, STALE, Ok),
+        (f"cube: {OLDER} / integration: {OLD}", AGEING, STALE, Critical),
+        (f"integration: {OLDER} / cube: {OLD}", STALE, AGEING, Critical),
+        (f"integration: {OLD} / cube: {OLD}", AGEING, AGEING, Critical),
+        (f"cube: {OLD} / integration ok, last success 5m ago", FRESH, AGEING, Critical),
+        (f"cube: {OLDER} / integration: {NONE}", NEVER, STALE, Unknown),
+        (f"integration: {NONE} / cube: {OLD}", NEVER, AGEING, Unknown),
+        (f"cube: {NONE} / integration: {OLD}", AGEING, NEVER, Unknown),
+        (f"integration: {NONE} / cube: {OLDER}", NEVER, STALE, Critical),
+        (f"cube: {OLDER} / integration ok, no success listed", NEVER, STALE, Ok),
     ],
 )
 def test_worst_stage_first(
@@ -209,8 +209,8 @@ def test_worst_subject_first() -> None:
     data = of_data("3h", Limits(Range("3600"), Range("7200")))
     found = [*of_stage("integration", FRESH), *of_stage("cube", AGEING), data, of_clock(301)]
     assert problem(*found) == (
-        f"data: 3h old (limit 2h); cube: {OLD}; clock: this host is 5m 1s ahead of the portal "
-        "(limit 5m); integration ok, last success 5m ago"
+        f"data: 3h old (limit 2h) / cube: {OLD} / clock: this host is 5m 1s ahead of the portal "
+        "(limit 5m) / integration ok, last success 5m ago"
     )
 
 
@@ -221,13 +221,13 @@ def test_three_lengths() -> None:
         "ago (less than 365d), running for 30s (limit 0s)"
     )
     assert problem(*cube, *of_stage("integration", AGEING, STRICT)) == (
-        "cube: age 2h 14m (2h), streak 3 (2), failure 2m ago (less than 365d), running 30s (0s); "
+        "cube: age 2h 14m (2h), streak 3 (2), failure 2m ago (less than 365d), running 30s (0s) / "
         "integration: age 1h 1m (1h)"
     )
     integration = of_stage("integration", stage("8040s", "2m 5m 9m", "30s"), STRICT)
     assert problem(*integration, *cube, of_data("2h", Limits(Range("3600"), Range("")))) == (
-        "integration: age 2h 14m, streak 3, failure 2m ago, running 30s; "
-        "cube: age 2h 14m, streak 3, failure 2m ago, running 30s; data: 2h"
+        "integration: age 2h 14m, streak 3, failure 2m ago, running 30s / "
+        "cube: age 2h 14m, streak 3, failure 2m ago, running 30s / data: 2h"
     )
 
 
@@ -281,9 +281,9 @@ def ten_problems(long: str, short: str) -> str:
 
 def test_ten_problems_at_once() -> None:
     assert ten_problems("3h", "9m") == (
-        "integration: age 3h, streak 5, failure 9m ago, running 1s; "
-        "cube: age 3h, streak 5, failure 9m ago, running 1s; "
-        "data: 3h; clock: 1d behind"
+        "integration: age 3h, streak 5, failure 9m ago, running 1s / "
+        "cube: age 3h, streak 5, failure 9m ago, running 1s / "
+        "data: 3h / clock: 1d behind"
     )
 
 

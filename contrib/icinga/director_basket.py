@@ -44,7 +44,7 @@ _DESCRIPTIONS = {
     "password-file": "its first line is the password; not to be read by everybody",
     "verbose": "0: the line; 1: the stages; 2: all stamps; 3: what went over the wire, no secrets",
 }
-_DASHES = f'[ "", "-v", "-vv", "-vvv" ][number(macro("${COMMAND}_verbose$"))]'
+_DASHES = f'[ "", "-v", "-vv", "-vvv" ][Math.min(3, number(macro("${COMMAND}_verbose$")))]'
 """The number of --verbose as an argument, in Icinga's language."""
 
 
