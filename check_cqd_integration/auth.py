@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,13 @@ from .binding import channel_binding
 from .errors import LoginError, UsageError
 
 _MAX_PASSWORD = 4096
+_WHY_NOT = {
+    (True, True): "a key table is for Kerberos (Negotiate), a password for NTLM and Basic",
+    (True, False): "a key table is for Kerberos (Negotiate) only",
+    (False, True): "a password is tried with NTLM and Basic only",
+    (False, False): "without a password only Kerberos (Negotiate) is tried",
+}
+"""Why a scheme that is offered is not tried: key table given, password given."""
 _HEADERS = {"kerberos": ("Negotiate",), "ntlm": ("NTLM", "Negotiate"), "basic": ("Basic",)}
 """The words of WWW-Authenticate that stand for each scheme."""
 
@@ -49,16 +57,18 @@ def read_password(path: str) -> str:
                 raise UsageError(f"--password-file {path} is not a regular file")
             if os.name == "posix" and mode & stat.S_IROTH:
                 raise UsageError(f"--password-file {path} may be read by everybody; chmod o-r it")
-            line = file.readline(_MAX_PASSWORD)
+            line = file.readline(_MAX_PASSWORD + 1)
     except OSError as error:
         raise UsageError(f"--password-file {path}: {error.strerror}") from error
     try:
-        password = line.decode("utf-8-sig").rstrip("\r\n")
+        password = re.sub("\r?\n$", "", line.decode("utf-8-sig"))
     except UnicodeDecodeError:
         # Not chained: the exception holds the bytes of the password.
         raise UsageError(f"--password-file {path} is not UTF-8 text") from None
     if not password:
         raise UsageError(f"--password-file {path} begins with an empty line")
+    if len(line) > _MAX_PASSWORD:
+        raise UsageError(f"--password-file {path} begins with a line of more than 4 KiB")
     return password
 
 
@@ -84,6 +94,10 @@ class Login(Protocol):
         """Whether all was sent, so that another refusal is final."""
 
     @property
+    def likely_reason(self) -> str:
+        """Why the portal may refuse it now."""
+
+    @property
     def is_bound(self) -> bool:
         """Whether it holds for this TLS connection alone."""
 
@@ -100,6 +114,7 @@ class BasicLogin:
     scheme = "Basic"
     is_complete = True
     is_bound = False
+    likely_reason = "wrong password or group"
 
     def __init__(self, username: str, password: str) -> None:
         self._token = f"{username}:{password}".encode()  # UTF-8, see RFC 7617
@@ -153,15 +168,14 @@ def begin(credentials: Credentials, offered: Sequence[str], connection: Connecti
 
 def _chosen(credentials: Credentials, offered: Sequence[str], connection: Connection) -> str:
     """Return the one scheme that is tried; a second one could lock the account."""
-    wanted: tuple[str, ...]
-    if credentials.scheme != "auto":
-        wanted, why = (credentials.scheme,), f"--auth {credentials.scheme} was given"
-    elif credentials.keytab is not None:
-        wanted, why = ("kerberos",), "a key table is for Kerberos (Negotiate) only"
-    elif credentials.password is not None:
-        wanted, why = ("ntlm", "basic"), "a password is tried with NTLM and Basic only"
+    if credentials.scheme == "auto":
+        has_password, has_keytab = credentials.password is not None, credentials.keytab is not None
+        wanted = ["kerberos"] if has_keytab or not has_password else []
+        wanted += ["ntlm", "basic"] if has_password else []
+        why = _WHY_NOT[has_keytab, has_password]
     else:
-        wanted, why = ("kerberos",), "without a password only Kerberos (Negotiate) is tried"
+        wanted = [credentials.scheme]
+        why = f"--auth {credentials.scheme} was given"
     scheme = next((each for each in wanted if set(_HEADERS[each]) & set(offered)), None)
     if scheme is None:
         raise LoginError(f"the portal offers {', '.join(offered) or 'no scheme'}, but {why}")

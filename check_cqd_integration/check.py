@@ -85,7 +85,7 @@ def _credentials(options: Namespace) -> Credentials | None:
     if scheme == "none":
         return None
     password = None
-    if options.username is not None and options.keytab is None:
+    if options.username is not None:
         if options.password_file is not None:
             password = read_password(options.password_file)
         else:

@@ -20,6 +20,7 @@ _TICKET_STAYS_IN_MEMORY = "MEMORY:check_cqd_integration"
 _NO_TICKET = "there is no ticket; get one with kinit, or give --keytab"
 _FIRST_CODE = 2529638912
 _REASONS = {
+    1: "the account has expired",
     6: "the KDC does not know this user",
     7: "the KDC knows no service HTTP/{host}; is the host given by its name, and its SPN set?",
     18: "the account is locked, disabled or expired",
@@ -27,13 +28,18 @@ _REASONS = {
     24: "the password or the key is wrong",
     32: "the ticket has expired; get a new one with kinit, or give --keytab",
     37: "the clocks of this host and of the KDC or the portal differ too much",
+    41: "the portal cannot read the ticket; is its SPN HTTP/{host} on another account?",
+    134: "--username is not of the form user@REALM",
     141: _NO_TICKET,
     154: "no KDC is known for the realm; see krb5.conf",
     156: "no KDC can be reached",
     195: _NO_TICKET,
+    210: "the KDC does not support the encryption type of the key",
+    224: "no realm is known; give --username as user@REALM",
 }
 """By the number after the first in the error table of MIT krb5 (krb5_err.et)."""
 _KEYTAB_REASONS = {
+    1: "the account has expired",
     2: "there is no such file",
     13: "this user may not read it",
     21: "it is a directory",
@@ -46,6 +52,7 @@ class KerberosLogin:
     """One handshake: a ticket for the portal, and the portal's proof that it could read it."""
 
     scheme = "Negotiate"
+    likely_reason = "wrong group or SPN"
 
     def __init__(
         self,
@@ -122,5 +129,6 @@ def _check_keytab(name: Any, keytab: str) -> None:
         store = {"keytab": f"FILE:{keytab}"}
         gssapi.Credentials(name=name, usage="accept", mechs=[_KERBEROS], store=store)
     except GSSError as error:
-        reason = _KEYTAB_REASONS.get(error.min_code, "it is not a key table")
+        known = {**_KEYTAB_REASONS, **{_FIRST_CODE + code: why for code, why in _REASONS.items()}}
+        reason = known.get(error.min_code, "it is not a key table")
         raise LoginError(f"--keytab {keytab}: {reason}") from error

@@ -19,14 +19,22 @@ class NtlmLogin:
     ) -> None:
         self.scheme = scheme
         self.is_bound = binding is not None
-        self._context = spnego.client(
-            username,
-            password,
-            hostname=host,
-            service="http",
-            channel_bindings=GssChannelBindings(application_data=binding) if binding else None,
-            protocol="ntlm",
-        )
+        try:
+            self._context = spnego.client(
+                username,
+                password,
+                hostname=host,
+                service="http",
+                channel_bindings=GssChannelBindings(application_data=binding) if binding else None,
+                protocol="ntlm",
+            )
+        except (SpnegoError, ValueError) as error:  # LM_COMPAT_LEVEL is not what it must be
+            raise LoginError("NTLM cannot be begun with the settings of this host") from error
+
+    @property
+    def likely_reason(self) -> str:
+        """Tell one password from another only once it was sent."""
+        return "wrong password or group" if self.is_complete else "it sends no challenge"
 
     @property
     def is_complete(self) -> bool:
@@ -37,7 +45,7 @@ class NtlmLogin:
         """Return the next token; raises LoginError for a challenge that is none."""
         try:
             return self._context.step(token) or b""
-        except (SpnegoError, ValueError, struct.error) as error:
+        except (SpnegoError, ValueError, LookupError, OverflowError, struct.error) as error:
             raise LoginError("the NTLM challenge cannot be understood") from error
 
     def finish(self, token: bytes | None) -> None:

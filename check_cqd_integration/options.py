@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone, tzinfo
 from functools import partial
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from nagiosplugin import Critical, Ok, Range, Unknown, Warn
 from nagiosplugin.state import ServiceState
@@ -318,23 +318,27 @@ def _port(text: str) -> int:
 
 
 def _web_url(text: str) -> str:
-    parts = urlsplit(text)  # raises ValueError by itself, for instance for an open bracket
-    if "@" in parts.netloc:
-        raise ValueError("a URL must not hold user and password; use --username")
-    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", text):
-        raise ValueError("not a URL like https://HOST/PATH")
-    _ = parts.port  # raises ValueError
+    parts = _split(text)
+    if parts is None or not parts.hostname or parts.scheme not in ("http", "https"):
+        raise ValueError("not a URL like https://HOST/PATH, without user and password")
     return text
 
 
 def _proxy_url(text: str) -> str:
-    parts = urlsplit(text)
-    if "@" in parts.netloc:
-        raise ValueError("a proxy that wants a login is not supported")
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
-        raise ValueError("not a proxy like http://HOST:PORT")
-    _ = parts.port
+    parts = _split(text)
+    if parts is None or not parts.hostname or parts.scheme != "http" or parts.path.strip("/"):
+        raise ValueError("not a proxy like http://HOST:PORT, without user and password")
     return text
+
+
+def _split(text: str) -> SplitResult | None:
+    """Return the parts of a URL; None for one that is broken, or may hold a password."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises ValueError, as urlsplit does, with the text in it
+    except ValueError:
+        return None
+    return None if re.search(r"[\s@]", text.partition("?")[0]) else parts
 
 
 def _file(text: str) -> str:

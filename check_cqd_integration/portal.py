@@ -50,6 +50,7 @@ class Portal:
         self._trust = trust
         self._proxy = proxy
         self._credentials = credentials
+        self._offers = ""
         self.exchange: list[str] = []
         """What went over the wire, line by line, secrets left out."""
 
@@ -136,9 +137,10 @@ class Portal:
             certificate=connections[-1] if connections else None,
         )
         step = deadline.step
+        self._offers = _offers(response)
         login = begin(credentials, _offered(response), connection)
         token = login.step(None)
-        made = None
+        made: int | None = None
         while True:
             _read(response)  # so that its connection can carry the next request
             header = f"{login.scheme} {base64.b64encode(token).decode()}"
@@ -156,12 +158,12 @@ class Portal:
                 login.finish(reply)
             if response.status_code != 401:
                 return response
-            if login.is_complete or reply is None:
+            if login.is_complete or reply is None or not (token := login.step(reply)):
+                deadline.step = step
                 raise LoginError(
-                    f"HTTP 401 to {login.scheme}, offered: {_offers(response)}; wrong --username "
-                    f"or password{_hint(login)}"
+                    f"HTTP 401 to {login.scheme} (of {self._offers}); {login.likely_reason}"
+                    f"{_hint(login) or ', see --auth'}"
                 )
-            token = login.step(reply)
 
     def _followed(self, url: SplitResult, location: str) -> SplitResult:
         """Return where a redirect leads; raises PortalError if it must not be followed.
@@ -199,7 +201,7 @@ class Portal:
         if code == 403:
             return PortalError(
                 f"HTTP 403: {self._credentials} may not read the status; is it in the group of "
-                f"portal users? The portal offers {_offers(response)}, see --auth"
+                f"portal users? The portal offers {self._offers or _offers(response)}, see --auth"
             )
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()
         if code == 407:

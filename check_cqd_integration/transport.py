@@ -161,10 +161,14 @@ class _NotesSteps:
             super().connect()  # type: ignore[misc]
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise explain(error, self._deadline) from error
-        self._deadline.step = f"waiting for the answer of {self._peer()}"
         connection = self.sock  # type: ignore[attr-defined]
-        is_encrypted = isinstance(connection, ssl.SSLSocket)
-        self._certificates.append(connection.getpeercert(True) if is_encrypted else None)
+        shown = connection.getpeercert(True) if isinstance(connection, ssl.SSLSocket) else None
+        if self._certificates and shown != self._certificates[-1]:
+            # A login is bound to the certificate of the connection that asked for it.
+            connection.close()
+            raise UnreachableError(f"{self._deadline.step}: another certificate than before")
+        self._certificates.append(shown)
+        self._deadline.step = f"waiting for the answer of {self._peer()}"
 
     def _new_conn(self) -> socket.socket:
         host, port, deadline = self._dns_host, self.port, self._deadline  # type: ignore[attr-defined]

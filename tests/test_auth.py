@@ -28,6 +28,8 @@ def password_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:
     [
         (b"Passw0rd!", "Passw0rd!"),
         (b"Passw0rd!\n", "Passw0rd!"),
+        (b"x" * 4095 + b"\n", "x" * 4095),
+        (b"only the line end\r\r\n", "only the line end\r"),
         (b"Passw0rd!\r\nsecond line\n", "Passw0rd!"),
         (b"  blanks belong to it \t\n", "  blanks belong to it \t"),
         ("p\u00e4ssw\u00f6rd \u20ac\n".encode(), "p\u00e4ssw\u00f6rd \u20ac"),
@@ -49,6 +51,7 @@ def test_group_may_read_it(tmp_path: Path) -> None:
         (b"\nx", 0o600, " begins with an empty line"),
         (b"", 0o600, " begins with an empty line"),
         (b"\xff\xfe", 0o600, " is not UTF-8 text"),
+        (b"x" * 4097, 0o600, " begins with a line of more than 4 KiB"),
     ],
 )
 def test_refused_file(tmp_path: Path, content: bytes, mode: int, reason: str) -> None:

@@ -89,8 +89,8 @@ def test_wrong_password_is_one_attempt(
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "wrong")
     assert run("-u", url_of(basic_portal), "-l", "monitor", "--insecure") == unknown(
-        "logging in to 127.0.0.1 as monitor: HTTP 401 to Basic, offered: Basic; wrong --username "
-        "or password"
+        "logging in to 127.0.0.1 as monitor: HTTP 401 to Basic (of Basic); wrong password or "
+        "group, see --auth"
     )
     assert authorizations(basic_portal) == [None, basic("monitor", "wrong")]
 
@@ -202,8 +202,9 @@ PLAIN = (
         ("", "", "the portal offers no scheme, but a password is tried with NTLM and Basic only"),
         (
             "--keytab x",
-            "NTLM, Basic",
-            "the portal offers NTLM, Basic, but a key table is for Kerberos (Negotiate) only",
+            "Digest",
+            "the portal offers Digest, but a key table is for Kerberos (Negotiate), a password for "
+            "NTLM and Basic",
         ),
         ("--http", "Basic", PLAIN),
         ("--http --auth basic", "Basic", PLAIN),
@@ -230,6 +231,15 @@ def test_without_a_password_only_kerberos_is_tried(run: Run) -> None:
         )
 
 
+def test_key_table_is_for_kerberos_only(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "NTLM, Basic"})
+        assert run("-H", "cqd.example.com", "-l", "monitor", "--keytab", "x") == unknown(
+            LOGGING_IN + "the portal offers NTLM, Basic, but a key table is for Kerberos "
+            "(Negotiate) only"
+        )
+
+
 def test_basic_cannot_tell_a_user_with_a_colon(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "hunter2")
     with requests_mock.Mocker() as mocked:
@@ -251,7 +261,13 @@ def test_auth_none_sends_no_credentials(
 class NtlmPortal:
     """What each connection of an NTLM portal does; it logs who was let in or refused."""
 
-    def __init__(self, *, tls: bool = True, bound_to: trustme.LeafCert | None = LOCALHOST) -> None:
+    def __init__(
+        self,
+        *,
+        tls: bool = True,
+        certificate: trustme.LeafCert = LOCALHOST,
+        bound_to: trustme.LeafCert | None = LOCALHOST,
+    ) -> None:
         self.logins: list[str] = []
         self.connections = 0
         self.scheme = "NTLM"
@@ -259,7 +275,7 @@ class NtlmPortal:
         self.closes = ""
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
         if self._tls:
-            LOCALHOST.configure_cert(self._tls)
+            certificate.configure_cert(self._tls)
         self._binding = None
         if tls and bound_to:
             der = ssl.PEM_cert_to_DER_cert(bound_to.cert_chain_pems[0].bytes().decode())
@@ -281,6 +297,8 @@ class NtlmPortal:
             token = head.partition(f"Authorization: {self.scheme} ")[2].partition("\r\n")[0]
             if not token:
                 self._answer(connection, 401, self.scheme)
+                if self.closes == "offer":
+                    return
                 continue
             if self.closes == "handshake":
                 return
@@ -303,7 +321,7 @@ class NtlmPortal:
     def _answer(self, connection: socket.socket, code: int, challenge: str) -> None:
         body = DOCUMENTED if code == 200 else b"<html>401</html>"
         header = f"WWW-Authenticate: {challenge}\r\n" if challenge else ""
-        if self.closes == "challenge" and challenge != self.scheme:
+        if self.closes == "offer" or (self.closes == "challenge" and challenge != self.scheme):
             header += "Connection: close\r\n"  # announced, so that no request can race it
         head = f"HTTP/1.1 {code} X\r\n{header}Content-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
@@ -386,8 +404,8 @@ def test_proxy_that_ends_tls(run: Run, ca_file: str) -> None:
     with raw_server(portal) as port:
         options = ("-u", f"https://localhost:{port}/", "--ca-file", ca_file, "-l", "monitor")
         assert run(*options) == unknown(
-            "logging in to localhost as monitor: HTTP 401 to NTLM, offered: NTLM; wrong --username "
-            "or password" + HINT
+            "logging in to localhost as monitor: HTTP 401 to NTLM (of NTLM); wrong password or "
+            "group" + HINT
         )
     assert portal.logins == ["refused"]
 
@@ -411,8 +429,8 @@ def test_wrong_ntlm_password_is_one_attempt(run: Run, monkeypatch: pytest.Monkey
     assert (code, portal.logins, portal.connections) == (3, ["refused"], 1)
     first, _, _, *exchange = out.splitlines()
     assert first == (
-        "CQD UNKNOWN - logging in to localhost as monitor: HTTP 401 to NTLM, offered: NTLM; wrong "
-        "--username or password"
+        "CQD UNKNOWN - logging in to localhost as monitor: HTTP 401 to NTLM (of NTLM); wrong "
+        "password or group, see --auth"
     )
     url = f"http://localhost:{port}/"
     assert [line for line in exchange if "Content-" not in line] == [
@@ -439,6 +457,33 @@ def test_connection_closed_in_the_handshake(run: Run, closes: str, reason: str) 
 
 
 @pytest.mark.usefixtures("users")
+def test_login_is_not_carried_over_to_a_server_with_another_certificate(run: Run) -> None:
+    portal, others = NtlmPortal(), NtlmPortal(certificate=CA.issue_cert("localhost"))
+    portal.closes = "offer"
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        (others if portal.connections else portal)(connection, over)
+
+    with raw_server(serve) as port:
+        options = ("-u", f"https://localhost:{port}/", "--insecure", "-l", "monitor")
+        assert run(*options) == (
+            2,
+            "CQD CRITICAL - TLS with localhost: another certificate than before\n",
+        )
+    assert portal.logins + others.logins == []
+
+
+def test_ntlm_that_this_host_forbids(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
+    monkeypatch.setenv("LM_COMPAT_LEVEL", "9")
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "NTLM"})
+        assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
+            LOGGING_IN + "NTLM cannot be begun with the settings of this host"
+        )
+
+
+@pytest.mark.usefixtures("users")
 @pytest.mark.parametrize("challenge", [b"x", b"NTLMSSP\0\x02\0\0\0", bytes(100)])
 def test_challenge_that_is_none(run: Run, challenge: bytes) -> None:
     portal = NtlmPortal(tls=False)
@@ -461,7 +506,7 @@ def test_challenge_that_is_not_base64_is_a_refusal(
         ]
         mocked.get(URL, offers)
         assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
-            LOGGING_IN + "HTTP 401 to NTLM, offered: NTLM; wrong --username or password"
+            LOGGING_IN + "HTTP 401 to NTLM (of NTLM); it sends no challenge, see --auth"
         )
         assert mocked.call_count == 2
 

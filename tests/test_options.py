@@ -43,6 +43,8 @@ def test_usage_error(run: Run, options: str, message: str) -> None:
 
 RANGES = "is not a range such as 30m, 30m:, 10m:20m, ~:1h or @10m:20m"
 DURATIONS = "is not a duration such as 90, 90s, 30m, 1h30m, 2d or 1w"
+URL = "argument -u/--url: not a URL like https://HOST/PATH, without user and password"
+PROXY = "argument --proxy: not a proxy like http://HOST:PORT, without user and password"
 HOST = "argument -H/--hostname: not a host name or address; the port has an option of its own"
 
 
@@ -61,23 +63,27 @@ HOST = "argument -H/--hostname: not a host name or address; the port has an opti
         (["-H", "a", "-phunter2"], "argument -p/--port: not a port, 1 to 65535"),
         (
             ["-u", "https://user:hunter2@cqd/"],
-            "argument -u/--url: a URL must not hold user and password; use --username",
+            URL,
         ),
-        (["-u", "ftp://cqd/"], "argument -u/--url: not a URL like https://HOST/PATH"),
-        (["-u", "https:///path"], "argument -u/--url: not a URL like https://HOST/PATH"),
-        (["-u", "https://cqd/a b"], "argument -u/--url: not a URL like https://HOST/PATH"),
-        (["-u", "https://cqd:99999/"], "argument -u/--url: Port out of range 0-65535"),
+        (["-u", "ftp://cqd/"], URL),
+        (["-u", "https://monitor:hunter2#x@cqd/"], URL),
+        (["-u", "https://monitor:hunter2/x@cqd/"], URL),
+        (["-u", "https://monitor:hunter2\uff20cqd/"], URL),
+        (["-H", "a", "--proxy", "http://monitor:hunter2\uff20proxy"], PROXY),
+        (["-u", "https:///path"], URL),
+        (["-u", "https://cqd/a b"], URL),
+        (["-u", "https://cqd:99999/"], URL),
         (
             ["-H", "a", "--proxy", "http://user:hunter2@proxy"],
-            "argument --proxy: a proxy that wants a login is not supported",
+            PROXY,
         ),
         (
             ["-H", "a", "--proxy", "socks5://proxy"],
-            "argument --proxy: not a proxy like http://HOST:PORT",
+            PROXY,
         ),
         (
             ["-H", "a", "--proxy", "http://proxy/path"],
-            "argument --proxy: not a proxy like http://HOST:PORT",
+            PROXY,
         ),
         (
             ["-H", "a", "--now", "yesterday"],

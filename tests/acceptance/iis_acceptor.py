@@ -50,6 +50,7 @@ FAULTS = {
     "503-in-handshake": "instead of judging a login token, answer 503",
     "no-challenge": "instead of judging a login token, answer 401 without a challenge",
     "no-proof": "let in without the token that proves who the server is",
+    "401-after-login": "refuse after a good login, as a page that one may not read does",
     "hang": "instead of judging a login token, answer nothing until the client goes away",
 }
 NTLM_FIRST_TOKEN = b"NTLMSSP\0\x01\0\0\0"
@@ -179,7 +180,7 @@ class Connection(BaseHTTPRequestHandler):
             self.serve(record)
         elif scheme not in self.policy.schemes:
             self.deny(record)
-        elif self.policy.fault in ("none", "empty-401", "close-401", "no-proof"):
+        elif self.policy.fault in ("none", "empty-401", "close-401", "no-proof", "401-after-login"):
             self.log_in(record, scheme, text)
         elif self.policy.fault == "no-challenge":
             self.deny(record)
@@ -221,6 +222,9 @@ class Connection(BaseHTTPRequestHandler):
         if record.mechanism == "ntlm":
             self.logged_in = record
             headers["Persistent-Auth"] = "true"
+        if self.policy.fault == "401-after-login":
+            self.reply(record, 401, headers, ACCESS_DENIED)
+            return
         self.serve(record, headers)
 
     def serve(self, record: Record, headers: dict[str, str] | None = None) -> None:

@@ -65,10 +65,13 @@ def unknown(message: str) -> tuple[int, str]:
     return 3, f"CQD UNKNOWN - {message}\n"
 
 
-def refused(scheme: str, offered: str = "Negotiate, NTLM", hint: str = HINT) -> tuple[int, str]:
+WHY = {"kerberos": "wrong group or SPN", "ntlm": "wrong password or group"}
+
+
+def refused(scheme: str, why: str = "", hint: str = HINT) -> tuple[int, str]:
     return unknown(
-        f"logging in to localhost as {USER[scheme]}: HTTP 401 to {HEADER[scheme]}, offered: "
-        f"{offered}; wrong --username or password{hint}"
+        f"logging in to localhost as {USER[scheme]}: HTTP 401 to {HEADER[scheme]} (of Negotiate, "
+        f"NTLM); {why or WHY[scheme]}{hint}"
     )
 
 
@@ -102,7 +105,7 @@ def test_login_that_is_not_bound(plugin: Plugin, scheme: str, protection: str) -
 def test_login_that_is_not_bound_where_it_must_be(plugin: Plugin, scheme: str) -> None:
     acceptor = plugin.lab.acceptor(extended_protection="require")
     outcome = plugin.with_login(acceptor.url, scheme, "--no-channel-binding")
-    assert outcome == refused(scheme, hint="")
+    assert outcome == refused(scheme, hint=", see --auth")
     assert [login[0] for login in logins(acceptor)] == ["refused"]
 
 
@@ -354,8 +357,17 @@ def test_fault_in_the_handshake(
 @SCHEMES
 def test_refusal_without_a_challenge(plugin: Plugin, scheme: str) -> None:
     acceptor = plugin.lab.acceptor(fault="no-challenge")
-    assert plugin.with_login(acceptor.url, scheme) == refused(scheme)
+    why = {"kerberos": "", "ntlm": "it sends no challenge"}[scheme]
+    assert plugin.with_login(acceptor.url, scheme) == refused(scheme, why)
     assert len(acceptor.log()) == 2
+
+
+@SCHEMES
+def test_refusal_after_a_good_login_is_not_tried_again(plugin: Plugin, scheme: str) -> None:
+    acceptor = plugin.lab.acceptor(fault="401-after-login", extended_protection="require")
+    assert plugin.with_login(acceptor.url, scheme) == refused(scheme)
+    assert logins(acceptor) == [("granted", USER[scheme], True)]
+    assert len(acceptor.log()) == {"kerberos": 2, "ntlm": 3}[scheme]
 
 
 def test_portal_that_does_not_prove_who_it_is(plugin: Plugin) -> None:
@@ -386,7 +398,7 @@ def test_user_who_may_not_read(plugin: Plugin, scheme: str) -> None:
     acceptor = plugin.lab.acceptor()
     assert plugin.with_login(f"{acceptor.url}/forbidden", scheme) == unknown(
         f"HTTP 403: {USER[scheme]} may not read the status; is it in the group of portal users? "
-        f"The portal offers {'Negotiate' if scheme == 'kerberos' else 'no scheme'}, see --auth"
+        f"The portal offers Negotiate, NTLM, see --auth"
     )
     assert [login[0] for login in logins(acceptor)] == ["granted"]
 
