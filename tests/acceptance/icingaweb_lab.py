@@ -68,6 +68,7 @@ class IcingaWebLab(PrivateDaemons):
         return self.run(
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
             *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
+            "--disable-extensions",
             *("--disable-dev-shm-usage", "--virtual-time-budget=10000", "--log-level=3"),
             f"--user-data-dir={self.directory / 'chromium'}",
             *options,

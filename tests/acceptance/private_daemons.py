@@ -136,6 +136,7 @@ class PrivateDaemons:
         self.run(
             *("mariadb-install-db", "--no-defaults", place, "--user=root", "--skip-test-db"),
             "--auth-root-authentication-method=normal",
+            "--rpm",  # else it takes the package's auth_pam_tool_dir from the user mysql
         )
         server = self.start(
             *("mariadbd", "--no-defaults", place, "--user=root", "--skip-name-resolve"),
