@@ -19,6 +19,7 @@ The rooms of this house; a lower one never imports a higher one::
     status      bytes -> stamps of the two stages; pure: no clock, no network
     answer      what portal and saved hand over, and how much of it is read at most
     deadline    the limit of -t around whatever may hang
+    output      what may be printed: ASCII without bars, a line of at most 200 characters
     durations   "1h30m" <-> seconds, Nagios ranges of durations
     errors      what can go wrong, each with its state
 """

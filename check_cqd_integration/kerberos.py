@@ -39,7 +39,6 @@ _REASONS = {
 }
 """By the number after the first in the error table of MIT krb5 (krb5_err.et)."""
 _KEYTAB_REASONS = {
-    1: "the account has expired",
     2: "there is no such file",
     13: "this user may not read it",
     21: "it is a directory",
