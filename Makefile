@@ -14,7 +14,7 @@ test: $(VENV)/test.installed
 
 # Kerberos comes from Debian, as it does for a user of Debian: hence a venv of its own.
 acceptance: .venv-acceptance/installed
-	.venv-acceptance/bin/python -m pytest tests/acceptance
+	CQD_NOTHING_SKIPPED=1 .venv-acceptance/bin/python -m pytest -rs tests/acceptance
 
 # The oldest libraries that are supported: those of Debian 12, and nagiosplugin 1.3.2.
 OLDEST := nagiosplugin==1.3.2 requests==2.28.1 urllib3==1.26.12

@@ -97,3 +97,32 @@ def test_nothing_is_used_that_does_not_exist(path: Path) -> None:
     variables = set(re.findall(r"\bcqd_integration_\w+", text))
     known = {variable_of(option) for option in [*CHECKED, "--some-option", "--password"]}
     assert variables <= known
+
+
+def test_intervals_are_those_that_readme_counts_failed_logins_with() -> None:
+    """Each was changed once without a test that failed."""
+    icinga = (CONTRIB / "icinga" / "cqd_services.conf").read_text(encoding="utf-8")
+    for setting in ("check_interval = 35m", "retry_interval = 35m", "max_check_attempts = 1"):
+        assert f"\n\t{setting}\n" in icinga
+    assert icinga.count('import "cqd-integration-login"') == 2
+    assert icinga.count("\tcommand_endpoint = host.vars.cqd_endpoint") == 2
+    basket = json.loads((CONTRIB / "icinga" / "director-basket.json").read_text(encoding="utf-8"))
+    template = basket["ServiceTemplate"]["CQD integration with login"]
+    settings = ("check_interval", "retry_interval", "max_check_attempts")
+    assert [template[name] for name in settings] == ["2100", "2100", "1"]
+    assert basket["Command"]["cqd_integration"]["timeout"] == "60"
+
+    text = (CONTRIB / "nagios" / "cqd_integration.cfg").read_text(encoding="utf-8")
+    objects = [
+        dict(line.split(None, 1) for line in body.strip().splitlines())
+        for body in re.findall(r"^define \w+ \{\n(.*?)^\}", text, re.M | re.S)
+    ]
+    [login] = [found for found in objects if found.get("name") == "cqd-service-login"]
+    assert [login[name] for name in settings] == ["35", "35", "1"]
+    assert "notification_options" not in text  # generic-service has UNKNOWN
+    with_login = {o["command_name"] for o in objects if "--username" in o.get("command_line", "")}
+    for found in objects:
+        if found.get("check_command", "").partition("!")[0] in with_login:
+            assert found["use"] == "cqd-service-login"
+    [patience] = re.findall(r"check_nrpe .* -t (\d+) ", text)
+    assert OPTIONS["--timeout"].default < int(patience) < 60

@@ -57,3 +57,20 @@ def test_no_template_holds_a_credential_or_an_id_of_an_installation(basket: Any)
     text = json.dumps(basket)
     assert "uuid" not in text
     assert "originalId" not in text
+
+
+def test_switches_are_switches_and_the_portal_is_described_on_its_host(basket: Any) -> None:
+    command = basket["Command"][COMMAND]
+    fields = {field["varname"]: field for field in basket["Datafield"].values()}
+    for option in options():
+        if option.action.nargs == 0 and option.name != "verbose":
+            argument = command["arguments"][f"--{option.name}"]
+            assert argument["set_if"] == f"${option.variable}$"
+            assert "value" not in argument
+            assert fields[option.variable]["datatype"].endswith("Boolean")
+    on_host = {
+        basket["Datafield"][str(field["datafield_id"])]["varname"]
+        for field in basket["HostTemplate"]["CQD portal"]["fields"]
+    }
+    words = ("hostname", "timezone", "username", "password_file", "keytab", "ca_file", "proxy")
+    assert {f"{COMMAND}_{word}" for word in words} <= on_host

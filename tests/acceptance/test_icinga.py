@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
 SHIPPED = ROOT / "contrib" / "icinga"
 COMMAND, SERVICES, AGENT_HOST = (
-    SHIPPED / name for name in ("cqd_integration.conf", "services.conf", "agent.conf")
+    SHIPPED / name for name in ("cqd_integration.conf", "cqd_services.conf", "agent.conf")
 )
 AGENT = "agent.example.com"  # as in agent.conf
 NOW = datetime(2026, 11, 24, 9, 7, tzinfo=timezone.utc)
@@ -248,7 +248,7 @@ def test_unreachable_portal(icinga: Icinga, plugin: Path, closed_port: int, name
 def test_services_for_each_portal_and_for_each_stage(
     icinga: Icinga, portal: PortalSimulator, name: str
 ) -> None:
-    """The templates and apply rules of services.conf, as they are shipped."""
+    """The templates and apply rules of cqd_services.conf, as they are shipped."""
 
     def playing(scenario: str) -> dict[str, object]:
         return variables({"url": f"{portal.url}/{scenario}{STATUS_PATH}", **AT_NOW})
