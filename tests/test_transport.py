@@ -360,7 +360,7 @@ def hanging_lookup() -> Iterator[Any]:
 
 
 LIMIT = 0.5
-MARGIN = 0.5
+MARGIN = 2  # a busy machine takes its time; what is not bounded takes ten times as long
 
 
 @pytest.mark.parametrize(

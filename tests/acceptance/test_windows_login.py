@@ -263,7 +263,7 @@ def test_kdc_that_never_answers_ends_with_the_timeout(plugin: Plugin) -> None:
     acceptor = plugin.lab.acceptor()
     begin = time.monotonic()
     outcome = plugin.with_login(acceptor.url, "kerberos", "-t", "1")
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 5  # krb5 itself gives up after 25
     assert outcome == (
         2,
         "CQD CRITICAL - logging in to localhost as monitor@CQD.TEST: no answer within 1s (-t)\n",
