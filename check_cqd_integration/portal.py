@@ -270,7 +270,7 @@ def _read(response: requests.Response) -> bytes:
     response.raw.enforce_content_length = True  # urllib3 before 2 takes a shorter body
     try:
         return read_limited(response.iter_content(_CHUNK))
-    except ValueError as error:  # http.client, of a chunk with a negative size
+    except ValueError as error:  # pragma: no cover (some versions, of a chunk of negative size)
         raise requests.exceptions.ChunkedEncodingError from error
 
 
