@@ -293,7 +293,7 @@ def _without_query(url: SplitResult) -> str:
 
 
 def _offered(response: requests.Response) -> list[str]:
-    """Return the login schemes of all WWW-Authenticate headers, in the portal's order."""
+    """Return the login schemes of all WWW-Authenticate headers, the strongest first."""
     challenges = re.sub('"[^"]*"', "", response.headers.get("WWW-Authenticate", ""))
     words = [part.split()[0].lower() for part in challenges.split(",") if part.strip()]
     return [scheme for scheme in _SCHEMES if scheme.lower() in words]

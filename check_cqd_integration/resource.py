@@ -44,7 +44,7 @@ class IntegrationLog(Resource):
             return [Metric("trouble", error)]
         return [
             *self._of_stages(self.pipeline),
-            *_of_both(self.pipeline),
+            Metric("data_age", self.pipeline.data_age, "s", min=0),
             *_of_network(answer, clock.now),
         ]
 
@@ -62,10 +62,6 @@ def _of_stage(name: str, stage: Stage) -> Iterator[Metric]:
     yield Metric(f"{name}_running", stage.running or 0, "s", min=0)
     if stage.duration is not None:
         yield Metric(f"{name}_duration", stage.duration, "s", min=0)
-
-
-def _of_both(seen: Pipeline) -> Iterator[Metric]:
-    yield Metric("data_age", seen.data_age, "s", min=0)
 
 
 def _of_network(answer: Answer, now: datetime) -> Iterator[Metric]:

@@ -15,7 +15,6 @@ import getpass
 import grp
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from private_daemons import free_port
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 NEEDED_PROGRAMS = ("icinga2", "openssl", "setpriv")
@@ -108,7 +108,7 @@ class Icinga:
     ) -> None:
         self.directory = directory
         self.name = name
-        self.port = _free_port()
+        self.port = free_port()
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         authority.issue(directory / "data" / "certs", name)
@@ -333,10 +333,3 @@ def processes(word: str) -> list[int]:
         if word.encode() in arguments:
             found.append(int(process.name))
     return found
-
-
-def _free_port() -> int:
-    """Free a moment ago: Icinga cannot choose one and tell."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

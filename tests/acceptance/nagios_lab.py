@@ -15,13 +15,14 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from private_daemons import free_port
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 CHECK_NRPE = Path("/usr/lib/nagios/plugins/check_nrpe")
@@ -185,7 +186,7 @@ def running_nrpe(directory: Path, commands: str) -> Iterator[Nrpe]:
         # NRPE does not run as root. The capability is for a checkout that only root can enter.
         as_user += ["--reuid", "nagios", "--regid", "nagios", "--init-groups"]
         as_user += ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
-    nrpe = Nrpe(_free_port())
+    nrpe = Nrpe(free_port())
     settings = directory / "nrpe.cfg"
     _write(
         settings,
@@ -235,13 +236,6 @@ def wait_until(is_true: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {DEADLINE:.0f}s")
         time.sleep(0.02)
-
-
-def _free_port() -> int:
-    """Free a moment ago: NRPE cannot choose one and tell."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _write(file: Path, *lines: str) -> None:

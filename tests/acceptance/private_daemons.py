@@ -256,7 +256,7 @@ def wait_for(find: Callable[[], Result | None]) -> Result:
 
 
 def free_port() -> int:
-    """Free a moment ago: these daemons cannot choose one and tell."""
+    """Free a moment ago: the daemons cannot choose one and tell."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
