@@ -16,6 +16,7 @@ The rooms of this house; a lower one never imports a higher one::
     binding     ties a login to its TLS connection
     saved       a file or standard input -> Answer
     pipeline    stamps + clock + zone -> ages, streaks, runs in progress; pure
+    zones       a name, TZ or /etc/localtime -> the zone of the portal's stamps
     status      bytes -> stamps of the two stages; pure: no clock, no network
     answer      what portal and saved hand over, and how much of it is read at most
     deadline    the limit of -t around whatever may hang

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from nagiosplugin import Critical, Ok, Range, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
-from . import __version__
+from . import __version__, zones
 from .contexts import Limits
 from .durations import (
     compact,
@@ -65,6 +65,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--insecure would ignore --ca-file")
     if options.hostname is not None:
         options.url = _status_url(options.hostname, options.port, options.http)
+    if options.timezone is None:
+        options.timezone = zones.local()
     if options.now is not None:
         try:
             in_zone = (
@@ -355,18 +357,7 @@ def _moment(text: str) -> datetime:
 
 
 def _zone(text: str) -> tzinfo | None:
-    if text == "local":
-        return None
-    if text == "UTC":
-        return timezone.utc
-    from zoneinfo import ZoneInfo  # only where a zone is named: it takes time
-
-    try:
-        return ZoneInfo(text)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(
-            f"{text!r} is not a zone this host knows, like Europe/Berlin, UTC or local"
-        ) from None
+    return None if text == "local" else zones.named(text)
 
 
 def _timeout(text: str) -> float:

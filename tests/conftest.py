@@ -20,8 +20,9 @@ AT_DOCUMENTED_MOMENT = ("--now", "2015-01-18T10:31:00Z", "--timezone", "UTC")
 
 
 @pytest.fixture(autouse=True)
-def _no_password_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CQD_PASSWORD", raising=False)
+    monkeypatch.delenv("TZ", raising=False)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         code = main(options)
         out, err = capsys.readouterr()
         assert err == ""
-        return code, re.sub(r"response_time=[0-9]+\.[0-9]{3}s", "response_time=0.001s", out)
+        return code, masked(out)
 
     return run
 
@@ -53,6 +54,11 @@ def sample(tmp_path: Path) -> Path:
     path = tmp_path / "status.json"
     path.write_bytes(DOCUMENTED)
     return path
+
+
+def masked(output: str) -> str:
+    """Return the output with a response time that every test knows."""
+    return re.sub(r"response_time=[0-9]+\.[0-9]{3}s", "response_time=0.001s", output)
 
 
 def url_of(portal: PortalSimulator, scenario: str = "") -> str:
