@@ -206,7 +206,7 @@ class Portal:
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()
         if code == 407:
             return PortalError(f"{told}: the proxy wants a login, which is not supported")
-        if code >= 500 or code in _TRY_AGAIN:
+        if code // 100 == 5 or code in _TRY_AGAIN:
             return UnreachableError(f"{told}: the portal cannot answer now")
         if code == 404:
             return PortalError(f"{told}: is this the CQD portal, and its address right?")

@@ -7,6 +7,7 @@ into their messages.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
 import os
@@ -121,6 +122,8 @@ class _Limited(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
         self._left = 2 * MAX_BYTES
+        self.cut: Exception | None = http.client.RemoteDisconnected("")
+        """What it means if the connection ends here; None where that is the answer's own end."""
 
     def readable(self) -> bool:
         return True
@@ -130,6 +133,8 @@ class _Limited(io.RawIOBase):
         self._left -= count or 0
         if self._left < 0:
             raise TooLargeError
+        if not count and self.cut:
+            raise self.cut
         return count
 
     def close(self) -> None:
@@ -138,10 +143,17 @@ class _Limited(io.RawIOBase):
 
 
 class _LimitedResponse(http.client.HTTPResponse):
+    """A response that can tell one that was cut; http.client would take half a head for a whole."""
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = io.BufferedReader(_Limited(sock.makefile("rb", buffering=0)))
+        self._limited = _Limited(sock.makefile("rb", buffering=0))
+        self.fp = io.BufferedReader(self._limited)
+
+    def begin(self) -> None:
+        super().begin()
+        self._limited.cut = http.client.IncompleteRead(b"") if self.chunked else None
 
 
 class _NotesSteps:
@@ -226,7 +238,9 @@ def explain(error: BaseException, deadline: Deadline) -> PluginError:
         is_refusal = match[1].startswith("4") and match[1] not in ("408", "429")
         kind = PortalError if is_refusal else UnreachableError
         return kind(f"{deadline.step}: the proxy refuses (HTTP {match[1]})")
-    return UnreachableError(f"{deadline.step}: {_reason(error)}")
+    # A host that has run out of something says nothing of the portal.
+    is_ours = getattr(error, "errno", None) in _OUT_OF_RESOURCES
+    return (UsageError if is_ours else UnreachableError)(f"{deadline.step}: {_reason(error)}")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -252,7 +266,7 @@ def _reason(error: BaseException) -> str:
         return _ANOTHER_NAME
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; is the server running?"
-    if isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+    if isinstance(error, _CLOSED) or getattr(error, "errno", 0) == errno.ENOTCONN:
         return "the connection was closed by the other side"
     if isinstance(error, ssl.SSLError):
         return _tls_reason(str(error))
@@ -263,6 +277,8 @@ def _reason(error: BaseException) -> str:
     return "what came is not proper HTTP"
 
 
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+_CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _ANOTHER_NAME = "its certificate is for another name"
 _CERTIFICATE_TROUBLE = {
     9: "its certificate is not valid yet; is this host's clock right?",

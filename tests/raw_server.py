@@ -97,3 +97,24 @@ def tunnel(connection: socket.socket, over: threading.Event) -> None:
                 if not data:
                     return
                 (peer if source is connection else connection).sendall(data)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def full_listener() -> Iterator[int]:
+    """A port whose queue is full: connecting to it hangs, as behind a firewall that drops."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        contextlib.ExitStack() as kept,
+    ):
+        address = listener.getsockname()
+        for _ in range(3):
+            client = kept.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(address)
+        yield address[1]

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import socket
-import subprocess
-import sys
-import threading
 from datetime import timezone
 from pathlib import Path
 
@@ -14,7 +10,7 @@ import pytest
 import requests_mock
 from conftest import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, Run, url_of
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
-from raw_server import answering, raw_server, read_head
+from raw_server import answering, raw_server
 from test_cli import DOCUMENTED_LINE, DOCUMENTED_PERFDATA
 
 from check_cqd_integration import __version__
@@ -268,42 +264,6 @@ def test_compression_of_compression_is_not_read(run: Run) -> None:
             3,
             "CQD UNKNOWN - the answer is compressed more than once\n",
         )
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n1;",
-        b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ",
-        b"\r\n",
-    ],
-    ids=["negative-chunk", "chunk-size", "chunk-extension", "trailer", "body"],
-)
-def test_answer_without_end_takes_little_memory(portal: PortalSimulator, head: bytes) -> None:
-    def endless(connection: socket.socket, over: threading.Event) -> None:
-        read_head(connection)
-        connection.sendall(HEAD + head)
-        for _ in range(200):
-            connection.sendall(b"0" * 1024 * 1024)
-
-    limit = 400 * 1024 * 1024  # of addresses: Python and its libraries take less than half
-    script = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
-        "import sys; from check_cqd_integration.cli import main; sys.exit(main())"
-    )
-    with raw_server(endless) as port:
-        process = subprocess.run(
-            [sys.executable, "-c", script, "-u", f"http://127.0.0.1:{port}/"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert (process.returncode, process.stdout) in [
-        (3, TOO_LARGE),
-        (2, NOT_HTTP),
-    ]
 
 
 def test_chunk_without_end(run: Run) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 import ssl
 import threading
@@ -19,7 +18,16 @@ import pytest
 import trustme
 from conftest import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, Run, url_of
 from portal_simulator import DOCUMENTED, PortalSimulator
-from raw_server import answering, dripping, raw_server, read_head, silent, tunnel
+from raw_server import (
+    answering,
+    dripping,
+    free_port,
+    full_listener,
+    raw_server,
+    read_head,
+    silent,
+    tunnel,
+)
 from test_portal import HEAD, OVER_THE_NETWORK, WITHOUT_DATE
 
 CA = trustme.CA()
@@ -257,12 +265,6 @@ def test_name_that_is_too_long(run: Run) -> None:
     assert run("-H", host) == critical(f"looking up {host}: there is no host of this name")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def test_connection_refused(run: Run) -> None:
     port = free_port()
     assert run("-u", f"http://127.0.0.1:{port}/") == critical(
@@ -270,14 +272,27 @@ def test_connection_refused(run: Run) -> None:
     )
 
 
-def test_host_that_cannot_be_reached(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        (errno.EHOSTUNREACH, critical("{step}: No route to host")),
+        (errno.EMFILE, unknown("{step}: Too many open files")),
+        (errno.ENFILE, unknown("{step}: Too many open files in system")),
+        (errno.ENOMEM, unknown("{step}: Cannot allocate memory")),
+        (errno.ENOBUFS, unknown("{step}: No buffer space available")),
+        (errno.ENOTCONN, critical("{step}: the connection was closed by the other side")),
+    ],
+    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
+)
+def test_connecting_fails(
+    run: Run, monkeypatch: pytest.MonkeyPatch, code: int, outcome: tuple[int, str]
+) -> None:
     def connect(*_: Any) -> None:
-        raise OSError(errno.EHOSTUNREACH, "text of the C library")
+        raise OSError(code, "text of the C library")
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    assert run("-u", "http://127.0.0.1/") == critical(
-        f"connecting to 127.0.0.1 port 80: {os.strerror(errno.EHOSTUNREACH)}"
-    )
+    step = "connecting to 127.0.0.1 port 80"
+    assert run("-u", "http://127.0.0.1/") == (outcome[0], outcome[1].format(step=step))
 
 
 def addresses(*found: tuple[str, int]) -> Any:
@@ -328,21 +343,6 @@ def test_next_address_in_time_if_one_is_silent(
         monkeypatch.setattr(socket, "getaddrinfo", addresses(*found))
         assert run("-u", url_of(portal), *AT_DOCUMENTED_MOMENT, "-t", "2")[0] == 2
     assert len(portal.requests) == 1
-
-
-@contextlib.contextmanager
-def full_listener() -> Iterator[int]:
-    """A port whose queue is full: connecting to it hangs, as behind a firewall that drops."""
-    with (
-        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
-        contextlib.ExitStack() as kept,
-    ):
-        address = listener.getsockname()
-        for _ in range(3):
-            client = kept.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(address)
-        yield address[1]
 
 
 @contextlib.contextmanager
