@@ -1,6 +1,10 @@
 """``python -m check_cqd_integration``."""
 
+import os
 import sys
+
+if sys.path[0] == os.getcwd():
+    del sys.path[0]  # -m puts it there, and anybody may have left a requests.py in it
 
 from .cli import main
 

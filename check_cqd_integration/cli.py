@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -27,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Standard error stays empty, whatever a library has to say: Icinga puts it before the output.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    with contextlib.suppress(ValueError):  # in a thread other than the main one
+        # So that a scheduler that ends the check, as Icinga does, is told how far it came.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         code, lines = _run(arguments)

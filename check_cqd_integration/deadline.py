@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from .errors import UnreachableError
+from .errors import PluginError, UnreachableError, UsageError
 
 T = TypeVar("T")
 
@@ -34,7 +34,10 @@ class Deadline:
         return UnreachableError(f"{self.step}: no answer within {self.seconds:g}s (-t)")
 
     def run(self, work: Callable[[], T]) -> T:
-        """Return what ``work`` returns or raise what it raises, or ``passed()`` in time."""
+        """Return what ``work`` returns or raise what it raises, or ``passed()`` in time.
+
+        Raises PluginError, which names the step, if the process is interrupted meanwhile.
+        """
         results: list[T] = []
         errors: list[BaseException] = []
 
@@ -45,8 +48,13 @@ class Deadline:
                 errors.append(error)
 
         thread = threading.Thread(target=worker, daemon=True)
-        thread.start()
-        thread.join(self.remaining())
+        try:
+            thread.start()
+            thread.join(self.remaining())
+        except RuntimeError as error:
+            raise UsageError("this host lets the check start no thread") from error
+        except KeyboardInterrupt as error:
+            raise PluginError(f"{self.step}: interrupted") from error
         if errors:
             raise errors[0]
         if results:

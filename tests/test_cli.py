@@ -79,34 +79,6 @@ def test_first_line_is_the_same_at_every_verbosity(run: Run, sample: Path) -> No
         assert "|" not in out[len(DOCUMENTED_LINE) :]
 
 
-def code_with_standard_output(descriptor: int, sample: Path, *, close: bool = False) -> int:
-    process = subprocess.run(
-        [*PLUGIN, *REPLAY, sample],
-        stdout=descriptor,
-        stderr=subprocess.PIPE,
-        preexec_fn=(lambda: os.close(1)) if close else None,
-        check=False,
-    )
-    assert process.stderr == b""
-    return process.returncode
-
-
-def test_unknown_if_nobody_reads_standard_output(sample: Path) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    assert code_with_standard_output(writer, sample) == 3
-    os.close(writer)
-
-
-def test_unknown_if_standard_output_is_closed(sample: Path) -> None:
-    assert code_with_standard_output(subprocess.DEVNULL, sample, close=True) == 3
-
-
-def test_unknown_if_standard_output_is_full(sample: Path) -> None:
-    with open("/dev/full", "wb") as full:
-        assert code_with_standard_output(full.fileno(), sample) == 3
-
-
 @pytest.mark.parametrize(
     ("package", "option"), [("nagiosplugin", "--version"), ("requests", "--hostname=localhost")]
 )
@@ -146,14 +118,11 @@ def test_module(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, sample: Path
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["check_cqd_integration", *REPLAY, str(sample)])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("check_cqd_integration", run_name="__main__")
-    assert (ended.value.code, capsys.readouterr().out) == (2, DOCUMENTED_LINE)
-
-
-def test_warnings_stay_silent_and_harmless(sample: Path) -> None:
-    process = plugin(*REPLAY, sample, PYTHONWARNINGS="error")
-    assert result(process) == (2, DOCUMENTED_LINE, "")
+    for path in (sys.path, [os.getcwd(), *sys.path]):
+        monkeypatch.setattr(sys, "path", list(path))
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("check_cqd_integration", run_name="__main__")
+        assert (ended.value.code, capsys.readouterr().out) == (2, DOCUMENTED_LINE)
 
 
 def _fail(*_: object) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from check_cqd_integration import deadline
 from check_cqd_integration.deadline import Deadline
-from check_cqd_integration.errors import AnswerError, UnreachableError
+from check_cqd_integration.errors import AnswerError, PluginError, UnreachableError, UsageError
 
 
 @pytest.fixture
@@ -78,3 +78,25 @@ def test_work_that_hangs_is_left(hang: Callable[[], bool]) -> None:
 
 def test_thread_that_is_left_does_not_keep_the_process() -> None:
     assert Deadline(10).run(lambda: threading.current_thread().daemon)
+
+
+def test_interrupt_while_waiting_names_the_step(
+    hang: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    limit = Deadline(10)
+    limit.step = "looking up cqd.example"
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(PluginError, match=r"^looking up cqd\.example: interrupted$"):
+        limit.run(hang)
+
+
+def test_host_without_room_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(UsageError, match=r"^this host lets the check start no thread$"):
+        Deadline(10).run(lambda: None)
