@@ -51,7 +51,7 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   icinga2-bin mariadb-server icingacli icingaweb2 icingaweb2-module-director php-mysql \
   icingadb icingadb-web redis-server chromium \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
-  libmonitoring-plugin-perl
+  libmonitoring-plugin-perl iproute2 procps
 
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)

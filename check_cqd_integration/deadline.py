@@ -29,6 +29,11 @@ class Deadline:
         """Return the seconds left, at least a millisecond: zero would mean "no limit" to some."""
         return max(self._end - time.monotonic(), 0.001)
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the time is up, or all but: a timer may be early by a clock's tick."""
+        return self.remaining() < 0.05
+
     def passed(self) -> UnreachableError:
         """Return the error that says at which step the time ran out."""
         return UnreachableError(f"{self.step}: no answer within {self.seconds:g}s (-t)")

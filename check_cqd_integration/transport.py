@@ -189,25 +189,23 @@ class _NotesSteps:
         deadline.step = f"looking up {what}{host}"
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         deadline.step = f"connecting to {what}{host} port {port}"
-        left = len(found)
-        while True:
-            family, kind, protocol, _, address = found[-left]
+        failures: list[OSError] = []
+        for family, kind, protocol, _, address in found:
             connection = None
             try:
                 connection = socket.socket(family, kind, protocol)  # fails without IPv6
-                connection.settimeout(deadline.remaining() / left)
+                connection.settimeout(deadline.remaining() / (len(found) - len(failures)))
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.connect(address)
-            except OSError:
+            except OSError as error:
                 if connection:
                     connection.close()
-                left -= 1
-                if not left:
-                    raise
+                failures.append(error)
             else:
                 connection.settimeout(deadline.remaining())
                 deadline.step = f"TLS with {self._peer()}"
                 return connection
+        raise _most_telling(failures)
 
     def _tunnel(self) -> None:
         self._deadline.step = f"asking the proxy for a way to {self._peer()}"
@@ -226,12 +224,20 @@ class _Secure(_NotesSteps, HTTPSConnection):
     pass
 
 
+def _most_telling(failures: list[OSError]) -> OSError:
+    """Return the last failure that is one of the portal: not that this host lacks IPv6."""
+    return next((e for e in reversed(failures) if e.errno not in _NOT_ASKED), failures[-1])
+
+
 def explain(error: BaseException, deadline: Deadline) -> PluginError:
     """Return what an error of requests, urllib3 or below means at the step it happened."""
     chain = list(_chain(error))
     error = chain[-1]
     if isinstance(error, (TimeoutError, socket.timeout)):
-        return deadline.passed()
+        if deadline.is_over:
+            return deadline.passed()
+        # The operating system gave up, or one address used up its share of the time.
+        return UnreachableError(f"{deadline.step}: connection timed out")
     if any(isinstance(each, urllib3.exceptions.DecodeError) for each in chain):
         return AnswerError(f"{deadline.step}: its compression is broken")
     if match := re.search("Tunnel connection failed: ([0-9]{3})", str(error)):
@@ -254,8 +260,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
-        return "no name server answers"
+    if isinstance(error, socket.gaierror) and error.errno in (socket.EAI_AGAIN, socket.EAI_FAIL):
+        return "the name servers fail, or do not answer"
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return "there is no host of this name"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -273,12 +279,23 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, http.client.IncompleteRead):
         return "the answer ended too early"
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+        return _NO_WAY.get(error.errno) or os.strerror(error.errno)
     return "what came is not proper HTTP"
 
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 _CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_NO_IPV6 = "this host has no address to connect from; is its IPv6 off?"
+_NO_WAY = {
+    errno.EHOSTUNREACH: "no route to host; is it up, does a firewall forbid it?",
+    errno.EACCES: "permission denied; does a firewall or SELinux forbid it?",
+    errno.EINVAL: "no way from here; a blackhole route, or an address without its zone?",
+    errno.EADDRNOTAVAIL: _NO_IPV6,
+    errno.EAFNOSUPPORT: _NO_IPV6,
+}
+"""Where the words of the C library lead astray."""
+_NOT_ASKED = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
+"""Nothing was sent to such an address."""
 _ANOTHER_NAME = "its certificate is for another name"
 _CERTIFICATE_TROUBLE = {
     9: "its certificate is not valid yet; is this host's clock right?",

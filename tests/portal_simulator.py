@@ -329,6 +329,8 @@ class PortalSimulator(ThreadingHTTPServer):
     every connection and every thread, also those of clients that still wait.
     """
 
+    request_queue_size = 128  # of clients that connect at once; the sixth would wait for a second
+
     def __init__(
         self,
         scenario: str = "healthy",

@@ -14,8 +14,9 @@ Handler = Callable[[socket.socket, threading.Event], None]
 
 
 @contextlib.contextmanager
-def raw_server(handler: Handler) -> Iterator[int]:
-    """Serve every connection in a thread of its own; yield the port on 127.0.0.1."""
+def raw_server(handler: Handler, bind: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Serve every connection in a thread of its own; yield the port."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     over = threading.Event()
     threads: list[threading.Thread] = []
 
@@ -33,7 +34,7 @@ def raw_server(handler: Handler) -> Iterator[int]:
             threads.append(threading.Thread(target=serve, args=(connection,)))
             threads[-1].start()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((bind, port), family=family) as listener:
         acceptor = threading.Thread(target=accept)
         acceptor.start()
         try:

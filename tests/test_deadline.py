@@ -29,8 +29,10 @@ def test_remaining(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     assert limit.remaining() == seconds
     clock.monotonic = lambda: 1000.25
     assert limit.remaining() == seconds - 0.25
+    assert not limit.is_over
     clock.monotonic = lambda: 1000 + seconds
     assert limit.remaining() == 0.001
+    assert limit.is_over
     clock.monotonic = lambda: 2000.0
     assert limit.remaining() == 0.001
 

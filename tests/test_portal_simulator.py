@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import re
@@ -419,6 +420,13 @@ def test_clock_behind_in_date_and_stamps(portal: PortalSimulator) -> None:
 def test_close_gives_no_answer(portal: PortalSimulator) -> None:
     with begin(portal, f"/close{STATUS_PATH}") as client:
         assert client.recv(1) == b""
+
+
+def test_many_may_connect_at_once() -> None:
+    with PortalSimulator() as portal, contextlib.ExitStack() as clients:
+        portal.shutdown()  # nobody accepts: all have to queue
+        for _ in range(100):
+            clients.enter_context(socket.create_connection((portal.host, portal.port), 0.5))
 
 
 def test_silent_gives_no_answer(portal: PortalSimulator) -> None:

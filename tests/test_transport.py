@@ -250,7 +250,8 @@ def lookup_fails(code: int) -> Any:
     ("code", "reason"),
     [
         (socket.EAI_NONAME, "there is no host of this name"),
-        (socket.EAI_AGAIN, "no name server answers"),
+        (socket.EAI_AGAIN, "the name servers fail, or do not answer"),
+        (socket.EAI_FAIL, "the name servers fail, or do not answer"),
     ],
 )
 def test_name_that_is_not_found(
@@ -275,12 +276,36 @@ def test_connection_refused(run: Run) -> None:
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
-        (errno.EHOSTUNREACH, critical("{step}: No route to host")),
+        (
+            errno.EHOSTUNREACH,
+            critical("{step}: no route to host; is it up, does a firewall forbid it?"),
+        ),
+        (errno.ENETUNREACH, critical("{step}: Network is unreachable")),
+        (
+            errno.EACCES,
+            critical("{step}: permission denied; does a firewall or SELinux forbid it?"),
+        ),
+        (
+            errno.EINVAL,
+            critical(
+                "{step}: no way from here; a blackhole route, or an address without its zone?"
+            ),
+        ),
+        (
+            errno.EADDRNOTAVAIL,
+            critical("{step}: this host has no address to connect from; is its IPv6 off?"),
+        ),
+        (
+            errno.EAFNOSUPPORT,
+            critical("{step}: this host has no address to connect from; is its IPv6 off?"),
+        ),
+        # The system's own limit, not that of -t.
+        (errno.ETIMEDOUT, critical("{step}: connection timed out")),
+        (errno.ENOTCONN, critical("{step}: the connection was closed by the other side")),
         (errno.EMFILE, unknown("{step}: Too many open files")),
         (errno.ENFILE, unknown("{step}: Too many open files in system")),
         (errno.ENOMEM, unknown("{step}: Cannot allocate memory")),
         (errno.ENOBUFS, unknown("{step}: No buffer space available")),
-        (errno.ENOTCONN, critical("{step}: the connection was closed by the other side")),
     ],
     ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
 )
@@ -318,6 +343,28 @@ def test_next_address_on_a_host_without_ipv6(
     found = [(99, socket.SOCK_STREAM, 0, "", ("::1", 80, 0, 0)), good]  # no such family here
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     assert run("-u", url_of(portal), *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+@pytest.mark.parametrize("missing", [0, 1], ids=["first", "last"])
+def test_host_without_ipv6_hides_no_other_failure(
+    run: Run, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    found: list[Any] = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", free_port()))]
+    found.insert(missing, (99, socket.SOCK_STREAM, 0, "", ("::1", 80)))  # no such family here
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert run("-u", "http://127.0.0.1/") == critical(
+        "connecting to 127.0.0.1 port 80: connection refused; is the server running?"
+    )
+
+
+def test_share_of_the_time_that_is_used_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with full_listener() as port:
+        silent = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
+        found = [silent, (99, socket.SOCK_STREAM, 0, "", ("::1", 80))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert run("-u", "http://127.0.0.1/", "-t", "2") == critical(
+            "connecting to 127.0.0.1 port 80: connection timed out"
+        )
 
 
 def test_zone_of_a_link_local_address_is_looked_up_as_it_is(

@@ -37,11 +37,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell how long each file took."""
+    """Tell how long each file took, and by how much a check exceeded its -t at most."""
     seconds: dict[str, float] = defaultdict(float)
+    overruns: list[float] = []
     for reports in terminalreporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 seconds[report.location[0]] += report.duration
+                if report.when == "call":
+                    overruns += [x for name, x in report.user_properties if name == "overrun"]
     for file, duration in sorted(seconds.items()):
         terminalreporter.write_line(f"{duration:6.1f} s  {file}")
+    if overruns:
+        terminalreporter.write_line(
+            f"{max(overruns):7.2f} s over -t at most, {min(overruns):.2f} s at least, in "
+            f"{len(overruns)} processes, Python's start included"
+        )
