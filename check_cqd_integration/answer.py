@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from .errors import AnswerError
 
@@ -12,8 +12,7 @@ MAX_BYTES = 1024 * 1024
 """More than this is not an integration log: the documented answer has half a kilobyte."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer as it came, not yet understood."""
 
     body: bytes

@@ -6,8 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .binding import channel_binding
 from .errors import LoginError, UsageError
@@ -24,14 +23,13 @@ _HEADERS = {"kerberos": ("Negotiate",), "ntlm": ("NTLM", "Negotiate"), "basic": 
 """The words of WWW-Authenticate that stand for each scheme."""
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(NamedTuple):
     """Who logs in, and how; the password shows in no representation."""
 
     scheme: str
     """auto, basic, ntlm or kerberos."""
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     keytab: str | None = None
     is_bound: bool = True
     """Send the channel binding."""
@@ -40,6 +38,9 @@ class Credentials:
 
     def __str__(self) -> str:
         return (self.username or "the user of the ticket cache")[:40]
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def read_password(path: str) -> str:
@@ -72,8 +73,7 @@ def read_password(path: str) -> str:
     return password
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(NamedTuple):
     """The way to the portal that a login is made for."""
 
     host: str

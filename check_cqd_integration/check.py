@@ -10,20 +10,21 @@ import os
 from argparse import Namespace
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nagiosplugin import Check, Context
 
 from . import contexts
 from .answer import Answer
-from .auth import Credentials, read_password
 from .deadline import Deadline
 from .errors import UsageError
 from .output import clean, first_line
 from .pipeline import Clock
 from .resource import IntegrationLog
-from .saved import SavedAnswer
 from .summary import StatusText, worst
+
+if TYPE_CHECKING:
+    from .auth import Credentials
 
 
 class Source(Protocol):
@@ -65,9 +66,11 @@ def _clock(options: Namespace) -> Clock:
 
 
 def _source(options: Namespace) -> Source:
+    # Imported here, so that only a check over the network pays for requests.
     if options.input is not None:
+        from .saved import SavedAnswer
+
         return SavedAnswer(options.input)
-    # Here, so that only a check over the network pays for requests.
     from .portal import Portal
     from .transport import Trust
 
@@ -76,6 +79,8 @@ def _source(options: Namespace) -> Source:
 
 
 def _credentials(options: Namespace) -> Credentials | None:
+    from .auth import Credentials, read_password
+
     given = options.username is not None or options.keytab is not None
     scheme = options.auth or ("auto" if given else "none")
     if options.username is None:

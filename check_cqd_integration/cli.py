@@ -66,9 +66,12 @@ def _wants_everything(arguments: Sequence[str]) -> bool:
 
 
 def _check(arguments: Sequence[str]) -> tuple[int, list[str]]:
-    from . import check, options  # here, so that a missing nagiosplugin is met in _run
+    from . import options  # here, so that a missing nagiosplugin is met in _run
 
-    return check.run(options.parse(arguments))
+    parsed = options.parse(arguments)
+    from . import check  # here, so that only a check pays for it
+
+    return check.run(parsed)
 
 
 def _print(lines: Sequence[str]) -> bool:

@@ -7,7 +7,6 @@ ranges, and inside is fine. It has words of two lengths: ``describe`` gives the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 from nagiosplugin import (
@@ -24,23 +23,12 @@ from nagiosplugin import (
 )
 from nagiosplugin.state import ServiceState
 
-from .durations import format_range, in_words, limit_in_words
+from .durations import NO_LIMITS, Limits, format_range, in_words, limit_in_words
 from .errors import UnreachableError
 from .pipeline import DataAge, StageAge
 
-
-@dataclass(frozen=True)
-class Limits:
-    """Two ranges; the empty one is no limit."""
-
-    warning: Range
-    critical: Range
-
-
 LISTED = 5
 """How many stamps of a kind the portal lists; there may have been more."""
-
-NO_LIMITS = Limits(Range(""), Range(""))
 
 
 def _plain(limit: Range) -> str:

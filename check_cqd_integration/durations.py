@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from nagiosplugin import Range
 
@@ -15,6 +16,16 @@ _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,12}}){unit})?" for unit in _UNITS))
 _NUMBER = re.compile("[0-9]{1,12}")
 _INFINITY = float("inf")
+
+
+class Limits(NamedTuple):
+    """Two ranges; the empty one is no limit."""
+
+    warning: Range
+    critical: Range
+
+
+NO_LIMITS = Limits(Range(""), Range(""))
 
 
 def parse_duration(text: str) -> int:

@@ -18,8 +18,8 @@ from nagiosplugin import Critical, Ok, Range, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
 from . import __version__, zones
-from .contexts import Limits
 from .durations import (
+    Limits,
     compact,
     format_range,
     is_looser,

@@ -8,8 +8,8 @@ means "running" only while it is the newest of its stage is read off that sample
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
+from typing import NamedTuple
 
 from .durations import in_words
 from .errors import AnswerError
@@ -18,8 +18,7 @@ from .status import IntegrationStatus, StageLog
 Moments = tuple[datetime, ...]
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """One stage as seen at ``now``; all moments are UTC, lists newest first.
 
     All results are whole seconds. A moment that is still ahead counts as now: the clocks of two
@@ -71,8 +70,7 @@ class Stage:
         return self.successes[:1] + self.failures[:1]
 
 
-@dataclass(frozen=True)
-class StageAge:
+class StageAge(NamedTuple):
     """The age of a stage, and what it was when the run in progress began, in seconds."""
 
     now: int | None
@@ -83,8 +81,7 @@ class StageAge:
     """How long that run has been going."""
 
 
-@dataclass(frozen=True)
-class DataAge:
+class DataAge(NamedTuple):
     """How old the data in the dashboard are, in seconds."""
 
     seconds: int
@@ -92,8 +89,7 @@ class DataAge:
     """False if the listed integrations are all too new: the data are at least this old."""
 
 
-@dataclass(frozen=True)
-class Pipeline:
+class Pipeline(NamedTuple):
     """Both stages as seen at ``now``, and what follows from the two together."""
 
     integration: Stage
@@ -133,8 +129,7 @@ class Pipeline:
         return DataAge(self.cube.seconds_since(processed), exact=False)
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(NamedTuple):
     """This host's clock, and how the portal's stamps are to be read by it."""
 
     now: datetime

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from .answer import Answer, read_limited
 from .deadline import Deadline
 from .errors import UsageError
 
 
-@dataclass(frozen=True)
 class SavedAnswer:
     """The file with this path, or standard input if it is ``-``."""
 
-    path: str
-    exchange: list[str] = field(default_factory=list)
-    """Nothing goes over the wire."""
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.exchange: list[str] = []
+        """Nothing goes over the wire."""
 
     def fetch(self, deadline: Deadline) -> Answer:
         """Read it; raises UsageError if that cannot be done."""

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from .errors import AnswerError
 
 Stamps = tuple[datetime, ...]
 
 
-@dataclass(frozen=True)
-class StageLog:
+class StageLog(NamedTuple):
     """What the portal lists of one stage, in its own order and local time."""
 
     successes: Stamps
@@ -28,8 +26,7 @@ class StageLog:
     """When the newest run began; it stays set after the run has ended."""
 
 
-@dataclass(frozen=True)
-class IntegrationStatus:
+class IntegrationStatus(NamedTuple):
     """The answer of ``IntegrationLog/Status``: one log for each stage of the pipeline."""
 
     integration: StageLog

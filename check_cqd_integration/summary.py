@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import groupby
-from typing import cast
+from typing import NamedTuple, cast
 
 from nagiosplugin import Critical, Ok, Results, Summary, Unknown, Warn
 from nagiosplugin.state import ServiceState
@@ -76,8 +75,7 @@ class StatusText(Summary):
         return lines
 
 
-@dataclass(frozen=True)
-class _Subject:
+class _Subject(NamedTuple):
     """All findings on one stage, on the data, on the clock or on the portal."""
 
     name: str

@@ -15,9 +15,8 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import urllib3
 from requests.adapters import HTTPAdapter
@@ -31,8 +30,7 @@ _URLLIB3_COMPARES_NAMES = not hasattr(urllib3.exceptions, "NameResolutionError")
 """Before version 2, where OpenSSL would fail for an address in place of a name."""
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(NamedTuple):
     """Whom TLS believes, and the certificate that this client shows. All files are PEM."""
 
     ca_file: str | None = None

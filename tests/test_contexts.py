@@ -10,8 +10,8 @@ from nagiosplugin import Critical, Metric, Ok, Range, Resource, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
 from check_cqd_integration import contexts
-from check_cqd_integration.contexts import NO_LIMITS, Finding, Limits, Measure
-from check_cqd_integration.durations import parse_range
+from check_cqd_integration.contexts import Finding, Measure
+from check_cqd_integration.durations import NO_LIMITS, Limits, parse_range
 from check_cqd_integration.errors import (
     AnswerError,
     PluginError,
@@ -290,7 +290,7 @@ def test_data(state: ServiceState, text: str, expected: str, data_age: DataAge |
 
 
 def test_data_age_that_nobody_asked_for_may_be_unknown() -> None:
-    measure = contexts.Data("data_age", "data", contexts.NO_LIMITS, Critical)
+    measure = contexts.Data("data_age", "data", NO_LIMITS, Critical)
     assert finding(measure, None).state == Ok
     assert finding(measure, None).briefly() == "not known"
 

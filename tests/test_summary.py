@@ -14,8 +14,8 @@ from nagiosplugin.state import ServiceState
 
 from check_cqd_integration import contexts
 from check_cqd_integration.answer import Answer
-from check_cqd_integration.contexts import NO_LIMITS, Limits, Measure
-from check_cqd_integration.durations import parse_duration
+from check_cqd_integration.contexts import Measure
+from check_cqd_integration.durations import NO_LIMITS, Limits, parse_duration
 from check_cqd_integration.errors import AnswerError, UnreachableError
 from check_cqd_integration.output import MAX_TEXT, first_line
 from check_cqd_integration.pipeline import Clock, DataAge, Pipeline, Stage
