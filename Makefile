@@ -29,16 +29,15 @@ lint: $(VENV)/lint.installed
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 
-# Not editable, which would slow down every start of Python. Root can measure logins as well: with
-# Debian's Python, whose packages know Kerberos, and the laboratory of `make acceptance`.
+# As a user installs it: an editable one would slow down every start of Python. Root can measure
+# logins as well, with the laboratory of `make acceptance`, and Debian's Python for its Kerberos.
 ROOT := $(filter 0,$(shell id -u))
-BENCH_PYTHON := $(if $(ROOT),/usr/bin/python3,$(PYTHON))
 
-bench: $(if $(ROOT),.venv-acceptance/installed)
-	test -x .venv-bench/bin/pip || $(BENCH_PYTHON) -m venv --system-site-packages .venv-bench
-	.venv-bench/bin/python -m pip install --quiet '.[bench]'
+bench: $(VENV)/test.installed $(if $(ROOT),.venv-acceptance/installed)
+	test -x .venv-bench/bin/pip || $(if $(ROOT),/usr/bin/python3,$(PYTHON)) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet '.[ntlm]' check-json
 	.venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	.venv-bench/bin/python tests/bench.py $(BENCH)
+	$(RUN) tests/bench.py .venv-bench $(BENCH)
 
 dist: $(VENV)/dist.installed
 	$(RUN) -m build

@@ -79,8 +79,6 @@ def _source(options: Namespace) -> Source:
 
 
 def _credentials(options: Namespace) -> Credentials | None:
-    from .auth import Credentials, read_password
-
     given = options.username is not None or options.keytab is not None
     scheme = options.auth or ("auto" if given else "none")
     if options.username is None:
@@ -89,6 +87,8 @@ def _credentials(options: Namespace) -> Credentials | None:
                 raise UsageError(f"--{option.replace('_', '-')} needs --username")
     if scheme == "none":
         return None
+    from .auth import Credentials, read_password
+
     password = None
     if options.username is not None:
         if options.password_file is not None:

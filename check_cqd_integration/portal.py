@@ -12,7 +12,7 @@ import re
 import time
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
@@ -20,10 +20,12 @@ import urllib3
 
 from . import __version__
 from .answer import Answer, read_limited
-from .auth import Connection, Credentials, Login, begin
 from .deadline import Deadline
 from .errors import AnswerError, LoginError, PortalError, UnreachableError, UsageError
 from .transport import Transport, Trust, explain
+
+if TYPE_CHECKING:
+    from .auth import Credentials, Login
 
 _MAX_REDIRECTS = 5
 _CHUNK = 16384
@@ -130,6 +132,8 @@ class Portal:
         Raises LoginError with the reason, UnreachableError if the connection, which the handshake
         belongs to, was closed in its course.
         """
+        from .auth import Connection, begin  # here, so that only a login pays for it
+
         connections = session.certificates_of(url.scheme)
         connection = Connection(
             host=url.hostname or "",

@@ -7,6 +7,7 @@ into their messages.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import io
@@ -29,6 +30,9 @@ from .errors import AnswerError, PluginError, PortalError, UnreachableError, Usa
 _URLLIB3_COMPARES_NAMES = not hasattr(urllib3.exceptions, "NameResolutionError")
 """Before version 2, where OpenSSL would fail for an address in place of a name."""
 
+_INDEXED = re.compile("[0-9a-f]{8}[.][0-9]+")
+"""A name that `openssl rehash` gives: the hash of the subject, and a number."""
+
 
 class Trust(NamedTuple):
     """Whom TLS believes, and the certificate that this client shows. All files are PEM."""
@@ -44,7 +48,7 @@ class Trust(NamedTuple):
     def context(self) -> ssl.SSLContext:
         """Return the TLS settings; raises UsageError for a file that cannot be used."""
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            context = self._believing()
         except ssl.SSLError as error:
             raise UsageError(f"--ca-file {self.ca_file}: no certificate in PEM format") from error
         except OSError as error:
@@ -53,9 +57,6 @@ class Trust(NamedTuple):
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if _URLLIB3_COMPARES_NAMES:  # pragma: no cover (urllib3 before 2)
             context.check_hostname = False
-        if self.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
         if self.client_cert:
             files = " with ".join(filter(None, (self.client_cert, self.client_key)))
             try:
@@ -67,6 +68,33 @@ class Trust(NamedTuple):
             except OSError as error:
                 raise UsageError(f"--client-cert {files}: {error.strerror}") from error
         return context
+
+    def _believing(self) -> ssl.SSLContext:
+        if self.insecure:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        indexed = None if self.ca_file else _indexed_authorities()
+        return ssl.create_default_context(cafile=self.ca_file, capath=indexed)
+
+
+def _indexed_authorities() -> str | None:
+    """Return the operating system's directory of authorities, if all of them are in its index.
+
+    OpenSSL then reads the one that signed what it is shown. Otherwise it reads the bundle that
+    lies beside, with all of them, which takes longer than the whole request.
+    """
+    system = ssl.get_default_verify_paths()
+    if not system.cafile or not system.capath:
+        return None
+    if os.path.dirname(os.path.realpath(system.cafile)) != os.path.realpath(system.capath):
+        return None
+    with contextlib.suppress(OSError), open(system.cafile, "rb") as bundle:
+        names = [name for name in os.listdir(system.capath) if _INDEXED.fullmatch(name)]
+        if len(names) == bundle.read().count(b"-----BEGIN "):
+            return system.capath
+    return None
 
 
 def _refuse_passphrase() -> NoReturn:

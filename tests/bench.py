@@ -1,15 +1,18 @@
 """`make bench`: what a check costs, as ratios taken in one run.
 
-Whole processes, measured from outside and in turn, so that a noisy machine disturbs all alike; the
-median of the rounds counts. `--write` puts the tables into docs/performance.md as well.
+    python tests/bench.py VENV [--write]
+
+Whole processes of a virtual environment that holds what a user's does, measured from outside and in
+turn, so that a noisy machine disturbs all alike; the median of the rounds counts. `--write` puts
+the tables into docs/performance.md as well.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import re
+import shutil
 import ssl
 import statistics
 import subprocess
@@ -19,13 +22,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from importlib.metadata import version
 from pathlib import Path
 
 import certifi
 import trustme
 from faults import FAULTS, run
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
+from test_transport import hash_of_subject
 
 sys.path.append(str(Path(__file__).with_name("acceptance")))
 from windows_login_lab import PASSWORDS, WindowsLoginLab, missing_program
@@ -33,9 +36,9 @@ from windows_login_lab import PASSWORDS, WindowsLoginLab, missing_program
 ROUNDS = int(os.environ.get("CQD_BENCH_ROUNDS", "15"))
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 SAMPLE = Path(__file__).parent / "data" / "status-documented.txt"
-PYTHON = sys.executable
-PLUGIN = str(Path(PYTHON).with_name("check_cqd_integration"))
-CHECK_JSON = Path(PYTHON).with_name("check_json")
+PLUGIN_NAME = "check_cqd_integration"
+BIN = Path(sys.argv[1], "bin").absolute()
+PYTHON, PLUGIN, CHECK_JSON = (str(BIN / name) for name in ("python", PLUGIN_NAME, "check_json"))
 CHECK_HTTP_JSON = os.environ.get("CHECK_HTTP_JSON")
 NAGIOSPLUGIN, FLOOR = "import nagiosplugin", "import nagiosplugin, requests"
 PEERS = ("check_json", "check_http_json.py")
@@ -52,6 +55,14 @@ if not pid:
     os.execvp(sys.argv[1], sys.argv[1:])
 _, _, usage = os.wait4(pid, 0)
 print(usage.ru_utime + usage.ru_stime, time.perf_counter() - begin, usage.ru_maxrss)
+"""
+
+
+_VERSIONS = """
+import platform
+from importlib.metadata import version
+packages = [f"{name} {version(name)}" for name in ("nagiosplugin", "requests", "urllib3")]
+print(", ".join([f"Python {platform.python_version()}", *packages]))
 """
 
 
@@ -80,7 +91,7 @@ class Command:
 def measure(command: Command) -> Cost:
     """Run a command from a process that is small: a child's peak begins with its parent's size."""
     process = subprocess.run(
-        [PYTHON, "-I", "-S", "-c", _MEASURE, *command.line],
+        [sys.executable, "-I", "-S", "-c", _MEASURE, *command.line],
         env={**os.environ, **(command.environment or {})},
         stdout=subprocess.PIPE,
         text=True,
@@ -121,9 +132,9 @@ def local_commands(portal: PortalSimulator) -> dict[str, Command]:
         "--input": Command([PLUGIN, "--input", str(SAMPLE)], None, of_nagiosplugin),
         "poll over http": Command([PLUGIN, "-u", url], None, (1.1, FLOOR)),
     }
-    if CHECK_JSON.exists():
+    if os.path.exists(CHECK_JSON):
         checks = ["-f", "successes", ".LastSuccessIntegrations | length", "c1:"]
-        commands["check_json"] = Command([str(CHECK_JSON), *checks, url])
+        commands["check_json"] = Command([CHECK_JSON, *checks, url])
     if CHECK_HTTP_JSON:
         where = ["-H", portal.host, "-P", str(portal.port), "-p", STATUS_PATH.lstrip("/")]
         line = [PYTHON, CHECK_HTTP_JSON, *where, "-e", "LastSuccessIntegrations"]
@@ -132,19 +143,23 @@ def local_commands(portal: PortalSimulator) -> dict[str, Command]:
 
 
 def https_commands(stack: ExitStack, folder: Path) -> dict[str, Command]:
-    """Both sides load a bundle of the usual size: the system's, and that of requests."""
+    """Both sides trust as they do by default, the system's authorities and those of requests."""
     authority = trustme.CA()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(tls)
     portal = stack.enter_context(PortalSimulator(tls=tls))
     ours = authority.cert_pem.bytes()
-    system = Path(ssl.get_default_verify_paths().openssl_cafile)
-    system = system if system.exists() else Path("/etc/ssl/certs/ca-certificates.crt")
-    bundles = {"SSL_CERT_FILE": system, "REQUESTS_CA_BUNDLE": Path(certifi.where())}
-    environment = {}
-    for name, usual in bundles.items():
-        environment[name] = str(folder / name)
-        Path(environment[name]).write_bytes(usual.read_bytes() + ours)
+    # A copy of the system's authorities, as `update-ca-certificates` leaves them, and of requests'.
+    certs = folder / "certs"
+    subprocess.run(["cp", "--recursive", "--dereference", "/etc/ssl/certs", certs], check=True)
+    (certs / f"{hash_of_subject(ours)}.0").write_bytes(ours)
+    bundles = {"SSL_CERT_FILE": certs / "ca-certificates.crt", "REQUESTS_CA_BUNDLE": folder / "ca"}
+    shutil.copy(certifi.where(), bundles["REQUESTS_CA_BUNDLE"])
+    for bundle in bundles.values():
+        with bundle.open("ab") as file:
+            file.write(ours)
+    environment = {name: str(path) for name, path in bundles.items()}
+    environment["SSL_CERT_DIR"] = str(certs)
     url = portal.url.replace("127.0.0.1", "localhost") + STATUS_PATH
     get = f"import requests; requests.get({url!r}).raise_for_status()"
     return {
@@ -153,20 +168,29 @@ def https_commands(stack: ExitStack, folder: Path) -> dict[str, Command]:
     }
 
 
-def login_commands(stack: ExitStack) -> dict[str, Command]:
+def login_commands(stack: ExitStack, packages: Path) -> dict[str, Command]:
     if os.getuid() != 0 or missing_program():
         print("skipped: logins; their laboratory needs root, and what `make acceptance` installs")
         return {}
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     lab = stack.enter_context(WindowsLoginLab(Path(folder), DOCUMENTED.decode()))
-    acceptor = lab.acceptor(extended_protection="require")
-    line = [PLUGIN, "-u", acceptor.url, "--ca-file", str(lab.ca_file), "-l"]
+    for name in ("gssapi", "decorator.py"):  # Debian's, without the rest of its packages
+        (packages / name).symlink_to(Path("/usr/lib/python3/dist-packages", name))
     password = {**lab.environment, "CQD_PASSWORD": PASSWORDS["monitor"]}
-    key = [*line, "monitor@CQD.TEST", "--keytab", str(lab.keytab)]
-    return {
-        "NTLM over https": Command([*line, r"CQD\monitor"], password, (1.9, FLOOR)),
-        "Kerberos over https": Command(key, dict(lab.environment), (1.4, FLOOR)),
+    ticket = {**lab.environment, "PYTHONPATH": str(packages)}
+    commands: dict[str, Command] = {}
+    acceptors = {
+        "http": lab.acceptor(certificate=None),
+        "https": lab.acceptor(extended_protection="accept"),
     }
+    for scheme, acceptor in acceptors.items():
+        line = [PLUGIN, "-u", acceptor.url, "--ca-file", str(lab.ca_file), "-l"]
+        key = [*line, "monitor@CQD.TEST", "--keytab", str(lab.keytab)]
+        commands |= {
+            f"NTLM over {scheme}": Command([*line, r"CQD\monitor"], password, (1.9, FLOOR)),
+            f"Kerberos over {scheme}": Command(key, ticket, (1.4, FLOOR)),
+        }
+    return commands
 
 
 def sized_commands(folder: Path) -> Iterator[tuple[str, Command]]:
@@ -246,11 +270,9 @@ def of_faults() -> str:
 def machine() -> str:
     with open("/proc/cpuinfo") as file:
         model = next((line for line in file if line.startswith("model name")), ": unknown")
-    packages = [f"{name} {version(name)}" for name in ("nagiosplugin", "requests", "urllib3")]
-    return (
-        f"{model.partition(': ')[2].strip()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, {', '.join(packages)}; medians of {ROUNDS} rounds."
-    )
+    versions = subprocess.check_output([PYTHON, "-c", _VERSIONS], text=True).strip()
+    cores = f"{model.partition(': ')[2].strip()}, {os.cpu_count()} cores"
+    return f"{cores}, {versions}; medians of {ROUNDS} rounds."
 
 
 def main() -> None:
@@ -259,7 +281,7 @@ def main() -> None:
         portal = stack.enter_context(PortalSimulator())
         commands = local_commands(portal)
         commands |= https_commands(stack, folder)
-        commands |= login_commands(stack)
+        commands |= login_commands(stack, folder)
         parts = [machine(), "", *of_commands(commands), ""]
         parts += [*of_sizes(dict(sized_commands(folder))), "", of_faults()]
     print("\n".join(parts))

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import warnings
@@ -102,6 +103,60 @@ def test_store_of_the_operating_system_is_trusted(
         assert run("-u", url)[0] == 2
         monkeypatch.setenv("SSL_CERT_FILE", files.ca)
         assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+def hash_of_subject(certificate: bytes) -> str:
+    """What names a certificate in the index of a directory; see openssl-rehash(1)."""
+    process = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject_hash"],
+        input=certificate,
+        capture_output=True,
+        check=True,
+    )
+    return process.stdout.decode().strip()
+
+
+@pytest.mark.parametrize(
+    ("in_bundle", "in_index", "is_trusted"),
+    [
+        (["ours"], ["ours"], True),
+        (["other"], ["ours"], True),  # as many: the index is read, the bundle is not
+        (["ours", "other"], ["other"], True),
+        (["ours", "other"], [], True),
+        (["other"], ["other"], False),
+    ],
+    ids=["complete", "index-alone", "incomplete", "bundle-alone", "neither"],
+)
+def test_index_of_the_operating_system_is_read_if_it_is_complete(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_bundle: list[str],
+    in_index: list[str],
+    is_trusted: bool,
+) -> None:
+    certificates = {"ours": CA.cert_pem.bytes(), "other": trustme.CA().cert_pem.bytes()}
+    bundle = tmp_path / "bundle.crt"
+    bundle.write_bytes(b"".join(certificates[name] for name in in_bundle))
+    for name in in_index:
+        link = tmp_path / f"{hash_of_subject(certificates[name])}.0"
+        link.write_bytes(certificates[name])
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    with https_portal(server_tls()) as url:
+        _, out = run("-u", url, *AT_DOCUMENTED_MOMENT)
+    assert (out == OVER_THE_NETWORK) == is_trusted
+
+
+def test_bundle_elsewhere_is_read_whatever_the_index_holds(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "01234567.0").write_bytes(trustme.CA().cert_pem.bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", files.ca)
+    for directory in (tmp_path, tmp_path / "missing"):
+        monkeypatch.setenv("SSL_CERT_DIR", str(directory))
+        with https_portal(server_tls()) as url:
+            assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
 
 
 def test_insecure_believes_everybody(run: Run) -> None:
