@@ -67,6 +67,23 @@ def test_basic_login(run: Run, basic_portal: PortalSimulator, tmp_path: Path, au
         assert secret not in out
 
 
+def test_name_is_looked_up_once(
+    run: Run, basic_portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    look_up = socket.getaddrinfo
+
+    def counted(host: str, *more: Any, **named: Any) -> Any:
+        asked.append(host)
+        return look_up(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", counted)
+    monkeypatch.setenv("CQD_PASSWORD", "Passw0rd!")
+    url = url_of(basic_portal).replace("127.0.0.1", "localhost")
+    assert run("-u", url, "-l", "monitor", "--insecure", *AT_DOCUMENTED_MOMENT)[0] == 0
+    assert asked == ["localhost"]
+
+
 def test_password_is_not_sent_unless_asked_for(
     run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
