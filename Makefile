@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance lint bench dist clean
+.PHONY: demo test test-oldest acceptance fuzz lint bench dist clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -23,6 +23,17 @@ test-oldest:
 	$(MAKE) VENV=.venv-oldest .venv-oldest/test.installed
 	.venv-oldest/bin/python -m pip install --quiet $(OLDEST)
 	.venv-oldest/bin/python -m pytest -W ignore
+
+# Of each target. What the fuzzer found worth another look is kept in .fuzz for the next time.
+FUZZ_SECONDS ?= 300
+
+fuzz:
+	PIP_ONLY_BINARY=atheris $(MAKE) $(VENV)/fuzz.installed || { \
+	  echo 'fuzz needs a Python that atheris has a wheel for, such as 3.11:' >&2; \
+	  echo 'make clean; make fuzz PYTHON=python3.11' >&2; \
+	  exit 1; }
+	for target in body http ntlm options; do \
+	  $(RUN) tests/fuzz.py $$target $(FUZZ_SECONDS) || exit 1; done
 
 lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
@@ -43,7 +54,7 @@ dist: $(VENV)/dist.installed
 	$(RUN) -m build
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-acceptance .venv-bench build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-oldest .venv-acceptance .venv-bench build dist *.egg-info .coverage .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user \
   libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv \

@@ -321,14 +321,14 @@ def _port(text: str) -> int:
 
 def _web_url(text: str) -> str:
     parts = _split(text)
-    if parts is None or not parts.hostname or parts.scheme not in ("http", "https"):
+    if parts is None or parts.scheme not in ("http", "https"):
         raise ValueError("not a URL like https://HOST/PATH, without user and password")
     return text
 
 
 def _proxy_url(text: str) -> str:
     parts = _split(text)
-    if parts is None or not parts.hostname or parts.scheme != "http" or parts.path.strip("/"):
+    if parts is None or parts.scheme != "http" or parts.path.strip("/"):
         raise ValueError("not a proxy like http://HOST:PORT, without user and password")
     return text
 
@@ -337,6 +337,7 @@ def _split(text: str) -> SplitResult | None:
     """Return the parts of a URL; None for one that is broken, or may hold a password."""
     try:
         parts = urlsplit(text)
+        _host(parts.hostname or "")
         _ = parts.port  # raises ValueError, as urlsplit does, with the text in it
     except ValueError:
         return None

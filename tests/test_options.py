@@ -76,6 +76,9 @@ HOST = "argument -H/--hostname: not a host name or address; the port has an opti
         (["-u", "https://monitor:hunter2\uff20cqd/"], URL),
         (["-H", "a", "--proxy", "http://monitor:hunter2\uff20proxy"], PROXY),
         (["-u", "https:///path"], URL),
+        (["-u", 'https://c"qd/'], URL),
+        (["-u", "https://*.example.com/"], URL),
+        (["-H", "a", "--proxy", "http://pro%78y"], PROXY),
         (["-u", "https://cqd/a b"], URL),
         (["-u", "https://cqd:99999/"], URL),
         (
@@ -190,6 +193,7 @@ def test_looser_warning(sample: Path, run: Run, options: str, message: str | Non
             "https://[2001:db8::1]:8443/QoEDataService/IntegrationLog/Status",
         ),
         ("-u https://cqd:444/x?y=z", "https://cqd:444/x?y=z"),
+        ("-u http://[fe80::1%25eth0]:8080/", "http://[fe80::1%25eth0]:8080/"),
     ],
 )
 def test_url_that_is_asked(options: str, url: str) -> None:

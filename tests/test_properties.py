@@ -1,141 +1,26 @@
 """What holds for every answer, through the door: options and a file in, one exit code and text out.
 
-The grading is compared with the schedule's rules, told here a second time in a few lines.
+The grading is compared with the schedule's rules, told a second time in ``invariants``.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tempfile
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from invariants import KEYS, SEVERITY, STAGES, Stage, Status, check, rule, worst
 from nagiosplugin import Range
 from portal_simulator import DOCUMENTED
-
-from check_cqd_integration.cli import main
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
-STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-SEVERITY = ("OK", "WARNING", "UNKNOWN", "CRITICAL")
-STAGES = ("integration", "cube")
-
-TEXT = r"CQD (?P<state>OK|WARNING|CRITICAL|UNKNOWN) - [ -;=?-{}~]+"
-RANGE = r"(?:@?(?:[0-9]+|[0-9]+:[0-9]*|~:[0-9]*))?"
-SECONDS = r"(?:(?:integration|cube)_(?:age|last_failure|running|duration)|data_age)=[0-9]+s"
-COUNT = r"(?:integration|cube)_streak=[0-9]+"
-MEASURE = rf"(?:{SECONDS}|{COUNT});{RANGE};{RANGE};0"
-FIRST_LINE = re.compile(rf"(?P<text>{TEXT}?)(?: \| (?P<perfdata>{MEASURE}(?: {MEASURE})*))?")
 
 moderate = settings(max_examples=150, deadline=None)
 
 
-@dataclass(frozen=True)
-class Output:
-    """One checked answer of the plugin: what its first line tells, and the lines below."""
-
-    state: str
-    text: str
-    perfdata: dict[str, list[str]]
-    """Value, warning, critical and minimum by label."""
-    below: list[str]
-    line: str
-
-
-def check(body: bytes, *options: str) -> Output:
-    """Grade the answer; assert all that must hold whatever it is."""
-    out, err = io.StringIO(), io.StringIO()
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(out), redirect_stderr(err):
-        path = Path(folder, "status.json")
-        path.write_bytes(body)
-        replay = ("--now", NOW.isoformat(), "--timezone", "UTC")
-        code = main(["--input", str(path), *replay, *options])
-    assert err.getvalue() == ""
-    assert out.getvalue().endswith("\n")
-    line, *below = out.getvalue()[:-1].split("\n")
-    match = FIRST_LINE.fullmatch(line)
-    assert match, line
-    assert "this is a bug" not in line
-    assert STATES[code] == match["state"]
-    assert len(match["text"]) <= 200
-    assert all(re.fullmatch("[ -;=?-{}~]*", each) for each in below)
-    measures = [measure.partition("=") for measure in (match["perfdata"] or "").split()]
-    perfdata = {label: fields.split(";") for label, _, fields in measures}
-    assert [label for label, _, _ in measures] == sorted(perfdata)
-    assert perfdata or match["state"] == "UNKNOWN"
-    return Output(match["state"], match["text"], perfdata, below, line)
-
-
 # --- answers that can be read ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What an answer lists of one stage, in seconds ago."""
-
-    successes: tuple[int, ...]
-    failures: tuple[int, ...]
-    start: int | None
-
-    def state(self, warning: int, critical: int) -> str:
-        """The state that the defaults give it, with these limits for its age."""
-        if not self.successes:
-            return "CRITICAL"
-        age = max(min(self.successes), 0)
-        failures = {failure for failure in self.failures if failure < min(self.successes)}
-        newest = min(self.successes + self.failures)
-        is_running = self.start is not None and self.start < newest
-        if age > critical or len(failures) > 2:
-            return "CRITICAL"
-        is_long = is_running and self.start is not None and self.start > 7200
-        if age > warning or failures or min(self.failures, default=1800) < 1800 or is_long:
-            return "WARNING"
-        return "OK"
-
-
-@dataclass(frozen=True)
-class Status:
-    """What an answer lists of both stages."""
-
-    integration: Stage
-    cube: Stage
-
-    def states(self) -> dict[str, str]:
-        return {
-            "integration": self.integration.state(1800, 3600),
-            "cube": self.cube.state(3600, 7200),
-        }
-
-    def body(self) -> bytes:
-        return json.dumps(
-            {
-                "LastSuccessIntegrations": stamps(self.integration.successes),
-                "LastSuccessCubeProcessings": stamps(self.cube.successes),
-                "LastFailedIntegrations": stamps(self.integration.failures),
-                "LastFailedCubeProcessings": stamps(self.cube.failures),
-                "LastDataIntegrationStart": stamp(self.integration.start),
-                "LastCubeProcessingStart": stamp(self.cube.start),
-            }
-        ).encode()
-
-
-def stamp(seconds: int | None) -> str | None:
-    if seconds is None:
-        return None
-    return (NOW - timedelta(seconds=seconds)).strftime("%m/%d/%Y %H:%M:%S")
-
-
-def stamps(ago: Sequence[int]) -> list[str | None]:
-    return [stamp(seconds) for seconds in ago]
 
 
 LIMITS = (0, 1800, 3600, 7200)
@@ -151,16 +36,13 @@ statuses = st.builds(Status, stages, stages)
 graded_stages = st.sampled_from(["all", *STAGES])
 
 
-def worst(states: Sequence[str]) -> str:
-    return max(states, key=SEVERITY.index)
-
-
 @moderate
 @given(statuses, graded_stages)
 def test_state_is_the_one_of_the_rules(status: Status, graded: str) -> None:
     states = status.states()
     output = check(status.body(), "--stage", graded)
     assert output.state == worst([states[name] for name in STAGES if graded in ("all", name)])
+    assert output.state == rule(status.body(), graded)
 
 
 @moderate
@@ -298,7 +180,6 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-KEYS = tuple(json.loads(Status(Stage((), (), None), Stage((), (), None)).body()))
 
 
 @moderate
@@ -320,8 +201,9 @@ def test_nonsense_is_unknown_in_one_line(body: bytes, options: tuple[str, ...]) 
 @moderate
 @given(st.fixed_dictionaries(dict.fromkeys(KEYS, json_values)))
 def test_any_json_is_graded_or_unknown_in_one_line(fields: dict[str, Any]) -> None:
-    output = check(json.dumps(fields).encode())
-    assert output.below == []
+    body = json.dumps(fields).encode()
+    output = check(body)
+    assert (output.state, output.below) == (rule(body), [])
 
 
 @moderate
