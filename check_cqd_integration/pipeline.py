@@ -68,7 +68,7 @@ class Stage:
         return _seconds(moment, self.now)
 
     def _ends(self) -> Moments:
-        return self.successes[:1] + self.failures[:1]
+        return self.successes + self.failures
 
 
 @dataclass(frozen=True)
