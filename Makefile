@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance lint bench dist clean
+.PHONY: demo test test-oldest acceptance lint bench mutants dist clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -31,6 +31,9 @@ lint: $(VENV)/lint.installed
 
 bench: $(VENV)/demo.installed
 	$(RUN) tests/bench.py
+
+mutants: $(VENV)/mutants.installed
+	$(RUN) tests/mutants.py
 
 dist: $(VENV)/dist.installed
 	$(RUN) -m build
