@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance fuzz lint bench dist clean
+.PHONY: demo test test-oldest acceptance fuzz mutants lint bench dist clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -49,6 +49,9 @@ bench: $(VENV)/test.installed $(if $(ROOT),.venv-acceptance/installed)
 	.venv-bench/bin/python -m pip install --quiet '.[ntlm]' check-json
 	.venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	$(RUN) tests/bench.py .venv-bench $(BENCH)
+
+mutants: $(VENV)/mutants.installed
+	$(RUN) tests/mutants.py
 
 dist: $(VENV)/dist.installed
 	$(RUN) -m build

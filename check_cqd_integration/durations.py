@@ -102,9 +102,10 @@ def limit_in_words(limit: Range, end: Callable[[int], str] = compact) -> str:
 def is_looser(warning: Range, critical: Range) -> bool:
     """Tell whether some value would be critical without being a warning.
 
-    Values are whole numbers, so looking at both sides of every end is exact.
+    Values are whole numbers from 0 on. What holds of the first one behind an end holds up to the
+    next end, so looking at 0, every end and the value behind it is exact.
     """
     ends = {bound for limit in (warning, critical) for bound in (limit.start, limit.end)}
     finite = {int(bound) for bound in ends if abs(bound) != _INFINITY} | {0}
-    beside = {bound + step for bound in finite for step in (-1, 0, 1)}
-    return any(warning.match(value) and not critical.match(value) for value in beside if value >= 0)
+    telling = finite | {bound + 1 for bound in finite}
+    return any(warning.match(value) and not critical.match(value) for value in telling)

@@ -67,7 +67,7 @@ class Stage(NamedTuple):
         return _seconds(moment, self.now)
 
     def _ends(self) -> Moments:
-        return self.successes[:1] + self.failures[:1]
+        return self.successes + self.failures
 
 
 class StageAge(NamedTuple):

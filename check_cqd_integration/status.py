@@ -45,7 +45,7 @@ _CUBE_KEYS = (
 )
 _BLANKS = " \t\r\n"
 _LOST_VALUE = rf'"(?:{"|".join(_INTEGRATION_KEYS + _CUBE_KEYS)})"[{_BLANKS}]*:(?=[{_BLANKS}]*[,}}])'
-_STRUCTURE = re.compile(rf'(?P<lost>{_LOST_VALUE})|\\.|["\[\]{{}}]', re.DOTALL)
+_STRUCTURE = re.compile(rf'(?P<lost>{_LOST_VALUE})|\\.|["\[\]{{}}]')
 """Whatever tells how deep in the answer a place is, read from left to right."""
 _DOCUMENTED_STAMP = re.compile(
     r"(?P<month>\d\d)/(?P<day>\d\d)/(?P<year>\d{4}) "
@@ -80,7 +80,7 @@ def parse(body: bytes) -> IntegrationStatus:
         raise AnswerError(
             "the answer is a web page, not JSON; is this the CQD portal, and its address right?"
         )
-    answer = _load(_with_lost_values(text) if re.search(_LOST_VALUE, text) else text)
+    answer = _load(_with_lost_values(text))
     if not isinstance(answer, dict):
         raise AnswerError(f"the answer is {_kind(answer)}, not the status object")
     return IntegrationStatus(
@@ -94,7 +94,7 @@ def _with_lost_values(text: str) -> str:
     depth, is_in_string, parts, end = 0, False, [], 0
     for found in _STRUCTURE.finditer(text):
         if found["lost"]:
-            if depth == 1 and not is_in_string:
+            if depth == 1:  # and not within a text, where a backslash is before each quote
                 parts += [text[end : found.end()], "null"]
                 end = found.end()
         elif found[0] == '"':

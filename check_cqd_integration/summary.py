@@ -62,14 +62,15 @@ class StatusText(Summary):
 
     def verbose(self, results: Results) -> list[str]:
         """Return a line a subject (-v), all stamps (-vv) and what went over the wire (-vvv)."""
-        lines: list[str] = []
-        if self._verbosity >= 1 and self._log.pipeline is None:
+        if self._verbosity < 1:
+            return []
+        if self._log.pipeline is None:
             state = str(results[0].state).upper()
-            lines += [f"[{state}] {stage}: not read" for stage in self._log.stages]
-        if self._verbosity >= 1 and self._log.pipeline is not None:
-            lines += [subject.in_full() for subject in _subjects(results)]
-        if self._verbosity >= 2 and self._log.pipeline is not None:
-            lines += _timeline(self._log.pipeline)
+            lines = [f"[{state}] {stage}: not read" for stage in self._log.stages]
+        else:
+            lines = [subject.in_full() for subject in _subjects(results)]
+            if self._verbosity >= 2:
+                lines += _timeline(self._log.pipeline)
         if self._verbosity >= 3:
             lines += self._exchange
         return lines
@@ -134,7 +135,7 @@ def _timeline(pipeline: Pipeline) -> list[str]:
             events.append((stage.started, "start of the newest run"))
         lines.append(f"{name}, newest first:" if events else f"{name}: nothing listed")
         lines += [
-            f"  {moment.astimezone(pipeline.zone).isoformat(' ', 'seconds')}  "
+            f"  {moment.astimezone(pipeline.zone).isoformat(' ')}  "
             f"{in_words(stage.seconds_since(moment)):>10} ago  {outcome}"
             for moment, outcome in sorted(events, reverse=True)
         ]

@@ -120,7 +120,26 @@ def test_words_of_any_measure() -> None:
 def test_finding_knows_its_measure() -> None:
     measure = Measure("x", "cube")
     assert finding(measure, 1).measure is measure
-    assert measure.subject == "cube"
+
+
+@pytest.mark.parametrize(
+    ("subject", "is_limited", "measure", "value"),
+    [
+        ("cube", False, Measure("x", "cube"), 1),
+        ("cube", True, Measure("x", "cube", limits("2")), 1),
+        ("cube", True, age(limits("", "2")), StageAge(1, None, None)),
+        ("cube", False, age(NO_LIMITS), StageAge(1, None, None)),
+        ("data", True, contexts.Data("x", "data", limits("2"), Ok), DataAge(1, exact=True)),
+        ("data", False, contexts.Data("x", "data", NO_LIMITS, Ok), None),
+        ("clock", True, contexts.Skew("x", "clock", 300), 1),
+        ("portal", False, contexts.ResponseTime("x", "portal"), 0.5),
+    ],
+)
+def test_subject_and_whether_it_is_limited(
+    subject: str, is_limited: bool, measure: Measure, value: Any
+) -> None:
+    assert measure.subject == subject
+    assert finding(measure, value).is_limited() is is_limited
 
 
 @pytest.mark.parametrize(
@@ -295,6 +314,15 @@ def test_data_age_that_nobody_asked_for_may_be_unknown() -> None:
     assert finding(measure, None).briefly() == "not known"
 
 
+def test_data_briefly() -> None:
+    measure = contexts.Data("data_age", "data", limits("7200"), Warn)
+    assert words(measure, DataAge(8040, exact=False)) == (
+        "at least 2h 14m old (limit 2h)",
+        "2h 14m (2h)",
+        "2h 14m",
+    )
+
+
 @pytest.mark.parametrize(
     ("state", "text", "seconds"),
     [
@@ -320,6 +348,11 @@ def test_no_skew_is_tolerated() -> None:
         "this host is 1s behind the portal (limit 0s)",
         "1s behind (0s)",
         "1s behind",
+    )
+    assert words(measure, 1) == (
+        "this host is 1s ahead of the portal (limit 0s)",
+        "1s ahead (0s)",
+        "1s ahead",
     )
 
 
@@ -348,6 +381,7 @@ def test_response_time(text: str, seconds: float) -> None:
 )
 def test_trouble(state: ServiceState, error: type[PluginError], unreachable: ServiceState) -> None:
     trouble = contexts.Trouble("trouble", unreachable)
+    assert trouble.name == "trouble"
     found = Metric("trouble", error("what happened"), contextobj=trouble, resource=Resource())
     assert found.evaluate().state == state
     assert str(found.evaluate()) == "what happened"

@@ -279,6 +279,8 @@ def test_limit_of_counts(words: str, text: str) -> None:
         (False, "1h", "~:"),
         (False, "0", "@1:"),
         (True, "0", "@~:0"),
+        (True, "@1:", "1:"),  # by 0 only
+        (True, "@5", "7:"),  # by 6 only
     ],
 )
 def test_is_looser(looser: bool, warning: str, critical: str) -> None:

@@ -328,7 +328,11 @@ FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)
     ],
     ids=str,
 )
-def test_stamp_at_the_ends_of_the_calendar(moment: str, stamp: datetime, zone: tzinfo) -> None:
+@pytest.mark.parametrize("local", ["EST5", "JST-9"])
+def test_stamp_at_the_ends_of_the_calendar(
+    moment: str, stamp: datetime, zone: tzinfo, local: str, host_zone: SetZone
+) -> None:
+    host_zone(local)
     assert Clock(LAST.replace(tzinfo=UTC), zone, 0).moment(stamp) == utc(moment)
 
 

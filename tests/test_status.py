@@ -154,6 +154,7 @@ def test_stamp(moment: datetime, stamp: str) -> None:
         "2015-01-18T10:30:13+01:00",
         "2015-13-18T10:30:13",
         "01/18/201\N{ARABIC-INDIC DIGIT FIVE} 10:30:13",
+        "201\N{ARABIC-INDIC DIGIT FIVE}-01-18T10:30:13",
     ],
     ids=ascii,
 )
@@ -245,12 +246,21 @@ def test_all_values_lost() -> None:
         (29, '{"LastFailedIntegrations":  ; "x": 1}'),
         (29, '{"LastFailedIntegrations":  ]'),
         (27, '{"LastFailedIntegrations":'),
+        (27, '{"LastFailedIntegrations":X, "x": 1}'),
+        (37, '{"more": {"LastFailedIntegrations": }}'),
     ],
 )
 def test_no_other_value_may_be_lost(column: int, body: str) -> None:
     assert complaint(body.encode()) == (
         f"the answer is broken JSON at line 1 column {column}: Expecting value"
     )
+
+
+@pytest.mark.parametrize("text", ["{", "}", "[", "]", '"{', "\\}", '\\"]'])
+def test_bracket_within_a_text_encloses_nothing(text: str) -> None:
+    fields = {"more": text, **json.loads(answer())}
+    body = json.dumps(fields).replace('"LastFailedIntegrations": null', '"LastFailedIntegrations":')
+    assert parse(body.encode()) == parse(answer())
 
 
 def test_no_item_of_a_list_may_be_lost() -> None:
@@ -299,6 +309,8 @@ def test_no_utf_8(body: bytes) -> None:
     ("reason", "body"),
     [
         ("at line 1 column 1: Expecting value", b"nil"),
+        ("at line 1 column 1: Expecting value", b"X"),
+        ("at line 1 column 1: Expecting value", b"\x0bnull"),
         ("at line 2 column 2: Expecting value", b"[\n nil]"),
         ("at line 1 column 4: Extra data", b"{} {}"),
         ("at line 1 column 6: Extra data", b"null null"),

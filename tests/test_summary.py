@@ -95,7 +95,8 @@ def of_trouble(error: Exception, unreachable: ServiceState) -> Result:
 
 def unread(verbosity: int = 0, exchange: list[str] | None = None) -> StatusText:
     """The summary of a log that could not be read."""
-    log = IntegrationLog(lambda: Answer(b""), lambda: Clock(NOW, UTC, 300), ())
+    stages = ("integration", "cube")
+    log = IntegrationLog(lambda: Answer(b""), lambda: Clock(NOW, UTC, 300), stages)
     return StatusText(log, verbosity, exchange or [])
 
 
@@ -341,7 +342,14 @@ def test_verbose(lines: list[str], verbosity: int) -> None:
     assert summary(verbosity, SEEN, EXCHANGE).verbose(Results(*found)) == lines
 
 
-@pytest.mark.parametrize(("lines", "verbosity"), [([], 0), ([], 2), (EXCHANGE, 3)], ids=str)
+UNREAD = ["[CRITICAL] integration: not read", "[CRITICAL] cube: not read"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "verbosity"),
+    [([], 0), (UNREAD, 1), (UNREAD, 2), (UNREAD + EXCHANGE, 3)],
+    ids=["none", "subjects", "no-stamps", "exchange"],
+)
 def test_verbose_about_what_could_not_be_read(lines: list[str], verbosity: int) -> None:
     trouble = of_trouble(UnreachableError("why"), Critical)
     assert unread(verbosity, EXCHANGE).verbose(Results(trouble)) == lines
