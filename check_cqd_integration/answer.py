@@ -26,7 +26,7 @@ class TooLargeError(AnswerError):
     """There is more than ``MAX_BYTES``."""
 
     def __init__(self) -> None:
-        super().__init__("the answer is larger than 1 MiB, so it is not the integration log")
+        super().__init__("the answer is larger than 1 MiB, and is not read")
 
 
 def read_limited(chunks: Iterable[bytes]) -> bytes:

@@ -10,6 +10,7 @@ import os
 from argparse import Namespace
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from nagiosplugin import Check, Context
@@ -37,6 +38,12 @@ class Source(Protocol):
     def fetch(self, deadline: Deadline) -> Answer:
         """Return the answer or raise a PluginError, noting its steps in the deadline."""
 
+    def fetch_log(self, deadline: Deadline) -> bytes:
+        """Return the portal's log likewise, once there was an answer."""
+
+    def close(self) -> None:
+        """Close what was opened."""
+
 
 def run(options: Namespace) -> tuple[int, list[str]]:
     """Return the exit code and the lines to print.
@@ -53,7 +60,14 @@ def run(options: Namespace) -> tuple[int, list[str]]:
     )
     summary = StatusText(log, options.verbose, source.exchange)
     check = Check(log, summary, *_contexts(options, stages))
-    check()
+    try:
+        check()
+        if options.log_entries and (troubled := summary.troubled(check.results)):
+            fetch_log = partial(deadline.run, lambda: source.fetch_log(deadline))
+            log.read_log(fetch_log, troubled, options.log_entries)
+    finally:
+        if not deadline.left_work:
+            source.close()
     state = worst(check.results)
     lines = [first_line(str(state), check.summary_str, check.perfdata)]
     lines += [clean(line) for line in check.verbose_str]

@@ -23,6 +23,8 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.step = "starting"
+        self.left_work = False
+        """Whether a thread was left to its fate: what it works with must not be touched then."""
         self._end = time.monotonic() + seconds
 
     def remaining(self) -> float:
@@ -59,9 +61,11 @@ class Deadline:
         except RuntimeError as error:
             raise UsageError("this host lets the check start no thread") from error
         except KeyboardInterrupt as error:
+            self.left_work = True
             raise PluginError(f"{self.step}: interrupted") from error
         if errors:
             raise errors[0]
         if results:
             return results[0]
+        self.left_work = True
         raise self.passed()

@@ -75,6 +75,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             options.now = in_zone.astimezone(timezone.utc)
         except (OverflowError, ValueError, OSError):
             parser.error("--now is beyond the ends of the calendar")
+    if options.log_entries is None:
+        options.log_entries = 3 if options.verbose and options.input is None else 0
     options.limits = {name: _limits(options, name) for name in _THRESHOLDS}
     return options
 
@@ -210,6 +212,13 @@ def build_parser() -> argparse.ArgumentParser:
     _add(group, "-t, --timeout SECONDS", _timeout, "limit for the whole check (default: 10)", 10.0)
 
     group = parser.add_argument_group("output")
+    _add(
+        group,
+        "--log-entries N",
+        parse_count,
+        "how many entries of the portal's own log to show when a stage is not OK (default: 3 with "
+        "-v, else 0)",
+    )
     group.add_argument(
         "-v",
         "--verbose",

@@ -115,6 +115,16 @@ class Pipeline(NamedTuple):
         return StageAge(stage.age, at_start, stage.seconds_since(start))
 
     @property
+    def idle(self) -> int | None:
+        """Time since anything happened; None while a run is in progress, or if nothing has."""
+        stages = self.stages().values()
+        if any(stage.running is not None for stage in stages):
+            return None
+        moments = [moment for stage in stages for moment in stage.successes + stage.failures]
+        moments += [stage.started for stage in stages if stage.started]
+        return self.cube.seconds_since(max(moments)) if moments else None
+
+    @property
     def data_age(self) -> DataAge | None:
         """The age of the newest integration that the newest cube can hold.
 
@@ -146,6 +156,17 @@ class Clock(NamedTuple):
         Raises AnswerError for a stamp that is ahead by more than ``max_skew``, or beyond the ends
         of the calendar.
         """
+        moment = self.reading(stamp)
+        ahead = _seconds(self.now, moment)
+        if ahead > self.max_skew:
+            raise AnswerError(
+                f"the stamp {stamp} is {in_words(ahead)} ahead of this host's clock; is --timezone "
+                f"the portal's zone, and are both clocks right?"
+            )
+        return moment
+
+    def reading(self, stamp: datetime) -> datetime:
+        """Return the UTC moment of a stamp, however far ahead it is."""
         try:
             readings = [
                 stamp.replace(tzinfo=self.zone, fold=fold).astimezone(timezone.utc)
@@ -154,14 +175,7 @@ class Clock(NamedTuple):
         except (OverflowError, ValueError, OSError) as error:
             raise AnswerError(f"the stamp {stamp} is beyond the ends of the calendar") from error
         past = [reading for reading in readings if reading <= self.now]
-        moment = max(past) if past else min(readings)
-        ahead = _seconds(self.now, moment)
-        if ahead > self.max_skew:
-            raise AnswerError(
-                f"the stamp {stamp} is {in_words(ahead)} ahead of this host's clock; is --timezone "
-                f"the portal's zone, and are both clocks right?"
-            )
-        return moment
+        return max(past) if past else min(readings)
 
 
 def at(clock: Clock, status: IntegrationStatus) -> Pipeline:

@@ -27,6 +27,7 @@ from .transport import Transport, Trust, explain
 if TYPE_CHECKING:
     from .auth import Credentials, Login
 
+_STATUS = "/status"
 _MAX_REDIRECTS = 5
 _CHUNK = 16384
 _HEADERS = {
@@ -50,8 +51,8 @@ class Portal:
     ) -> None:
         self._url = url
         self._trust = trust
-        self._proxy = proxy
         self._credentials = credentials
+        self._session = _Session(proxy)
         self._offers = ""
         self.exchange: list[str] = []
         """What went over the wire, line by line, secrets left out."""
@@ -64,33 +65,51 @@ class Portal:
         cannot be used.
         """
         began = time.monotonic()
-        try:
-            with _Session(self._proxy) as session:
-                response = self._ask(session, deadline)
-                if response.status_code != 200:
-                    raise self._refusal(response)
-                deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
-                body = _read(response)
-        except requests.exceptions.InvalidURL as error:
-            raise UsageError("the address of the portal is not one that can be asked") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise explain(error, deadline) from error
+        response, body = self._read_200(self._url, deadline)
+        self._url = response.url
         seconds = time.monotonic() - began
         self.exchange.append(f"{len(body)} bytes in {seconds:.3f}s")
         return Answer(body, _date(response), seconds)
 
-    def _ask(self, session: _Session, deadline: Deadline) -> requests.Response:
-        """Return the first answer that neither is a redirect to be followed nor wants a login."""
+    def fetch_log(self, deadline: Deadline) -> bytes:
+        """Ask for the log whose status was fetched, on the same connection.
+
+        Raises what ``fetch`` does.
+        """
         url = urlsplit(self._url)
+        path, status = url.path[: -len(_STATUS)], url.path[-len(_STATUS) :]
+        if status.lower() != _STATUS:
+            raise UsageError("its address is known only if that of the status ends in /Status")
+        return self._read_200(url._replace(path=path, query="").geturl(), deadline)[1]
+
+    def close(self) -> None:
+        """Close all that was opened."""
+        self._session.close()
+
+    def _read_200(self, url: str, deadline: Deadline) -> tuple[requests.Response, bytes]:
+        try:
+            response = self._ask(urlsplit(url), deadline)
+            if response.status_code != 200:
+                raise self._refusal(response)
+            deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
+            return response, _read(response)
+        except requests.exceptions.InvalidURL as error:
+            raise UsageError("the address of the portal is not one that can be asked") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise explain(error, deadline) from error
+
+    def _ask(self, url: SplitResult, deadline: Deadline) -> requests.Response:
+        """Return the first answer that neither is a redirect to be followed nor wants a login."""
         logged_in = False  # once a check: a page that is redirected to may refuse for ever
         for _ in range(_MAX_REDIRECTS + 1):
-            session.prepare_for(url.scheme, self._trust, deadline)
-            response = self._get(session, url, deadline)
+            self._session.prepare_for(url.scheme, self._trust, deadline)
+            deadline.step = f"waiting for the answer of {url.hostname}"  # if there is a connection
+            response = self._get(url, deadline)
             if response.status_code == 401 and self._credentials is not None and not logged_in:
                 logged_in = True
                 deadline.step = f"logging in to {url.hostname} as {self._credentials}"
                 try:
-                    response = self._log_in(session, url, response, self._credentials, deadline)
+                    response = self._log_in(url, response, self._credentials, deadline)
                 except LoginError as error:
                     raise PortalError(f"{deadline.step}: {error}") from error
             if not response.is_redirect:
@@ -101,13 +120,12 @@ class Portal:
 
     def _get(
         self,
-        session: _Session,
         url: SplitResult,
         deadline: Deadline,
         authorization: str | None = None,
     ) -> requests.Response:
         self.exchange.append(f"GET {_without_query(url)}{' with a token' if authorization else ''}")
-        response = session.get(
+        response = self._session.get(
             url.geturl(),
             headers={"Authorization": authorization},
             allow_redirects=False,
@@ -115,13 +133,12 @@ class Portal:
             timeout=deadline.remaining(),
             verify=not self._trust.insecure,
         )
-        session.responses.append(response)
+        self._session.responses.append(response)
         self._note(response)
         return response
 
     def _log_in(
         self,
-        session: _Session,
         url: SplitResult,
         response: requests.Response,
         credentials: Credentials,
@@ -134,7 +151,7 @@ class Portal:
         """
         from .auth import Connection, begin  # here, so that only a login pays for it
 
-        connections = session.certificates_of(url.scheme)
+        connections = self._session.certificates_of(url.scheme)
         connection = Connection(
             host=url.hostname or "",
             is_encrypted=url.scheme == "https",
@@ -149,7 +166,7 @@ class Portal:
             _read(response)  # so that its connection can carry the next request
             header = f"{login.scheme} {base64.b64encode(token).decode()}"
             try:
-                response = self._get(session, url, deadline, header)
+                response = self._get(url, deadline, header)
             except requests.ConnectionError as error:
                 raise UnreachableError(f"{explain(error, deadline)}{_hint(login)}") from error
             if made not in (None, len(connections)):
@@ -204,7 +221,7 @@ class Portal:
             )
         if code == 403:
             return PortalError(
-                f"HTTP 403: {self._credentials} may not read the status; is it in the group of "
+                f"HTTP 403: {self._credentials} may not read it; is it in the group of "
                 f"portal users? The portal offers {self._offers or _offers(response)}, see --auth"
             )
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from nagiosplugin import Metric, Resource
 
@@ -12,11 +13,14 @@ from .answer import Answer
 from .errors import PluginError
 from .pipeline import Clock, Pipeline, Stage
 
+if TYPE_CHECKING:
+    from .entries import Excerpt
+
 
 class IntegrationLog(Resource):
     """The portal's integration log, through whatever fetches it.
 
-    ``clock`` is asked once, as soon as the answer is there.
+    ``clock`` is asked as soon as an answer is there.
     """
 
     def __init__(
@@ -30,6 +34,8 @@ class IntegrationLog(Resource):
         self.stages = stages
         self.pipeline: Pipeline | None = None
         """What was read, for the long output; None if it could not be read."""
+        self.excerpt: Excerpt | None = None
+        """What the portal's own log says; None if it was not asked for."""
 
     def probe(self) -> list[Metric]:
         """Return all metrics, or the one metric ``trouble`` that holds the error.
@@ -47,6 +53,25 @@ class IntegrationLog(Resource):
             Metric("data_age", self.pipeline.data_age, "s", min=0),
             *_of_network(answer, clock.now),
         ]
+
+    def read_log(self, fetch: Callable[[], bytes], troubled: Collection[str], count: int) -> None:
+        """Fetch the portal's log as well; keep what it says around the trouble of these stages.
+
+        Whatever goes wrong is kept as well and not raised: the state has been found without it.
+        """
+        from . import entries  # here, so that only an alert pays for it
+
+        seen = self.pipeline.stages() if self.pipeline else {}
+        failures = [failure for name in troubled for failure in seen[name].failures]
+        try:
+            listed = entries.parse(fetch(), self._clock())
+        except PluginError as error:
+            self.excerpt = entries.Excerpt(problem=str(error))
+        except Exception as error:
+            self.excerpt = entries.Excerpt(problem=f"this is a bug: {type(error).__name__}")
+        else:
+            shown = entries.around(max(failures, default=None), listed, count)
+            self.excerpt = entries.Excerpt(shown)
 
     def _of_stages(self, seen: Pipeline) -> Iterator[Metric]:
         for name, stage in seen.stages().items():

@@ -28,6 +28,13 @@ class SavedAnswer:
             reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(f"{deadline.step}: {reason}") from error
 
+    def fetch_log(self, deadline: Deadline) -> bytes:
+        """Raise UsageError: there is none."""
+        raise UsageError("a saved answer has none")
+
+    def close(self) -> None:
+        """Do nothing: the file was closed once it was read."""
+
     def _chunks(self) -> Iterator[bytes]:
         source = 0 if self.path == "-" else self.path
         with open(source, "rb", buffering=0, closefd=self.path != "-") as file:

@@ -65,10 +65,21 @@ _DISABLED = (
 
 
 def parse(body: bytes) -> IntegrationStatus:
-    """Return what the answer says.
+    """Return what the answer says; raises AnswerError, naming the field, if it cannot be read."""
+    answer = load(body)
+    if not isinstance(answer, dict):
+        raise AnswerError(f"the answer is {_kind(answer)}, not the status object")
+    return IntegrationStatus(
+        integration=_stage(answer, *_INTEGRATION_KEYS),
+        cube=_stage(answer, *_CUBE_KEYS),
+    )
 
-    Raises AnswerError, naming the field, if it cannot be read, and one that says how to turn the
-    log on if it is the empty answer of a portal whose log is off.
+
+def load(body: bytes) -> Any:
+    """Return the JSON of an answer, lost values repaired.
+
+    Raises AnswerError if it cannot be read, and one that says how to turn the log on if it is the
+    empty answer of a portal whose log is off.
     """
     try:
         text = body.decode("utf-8-sig").strip(_BLANKS)
@@ -80,13 +91,7 @@ def parse(body: bytes) -> IntegrationStatus:
         raise AnswerError(
             "the answer is a web page, not JSON; is this the CQD portal, and its address right?"
         )
-    answer = _load(_with_lost_values(text))
-    if not isinstance(answer, dict):
-        raise AnswerError(f"the answer is {_kind(answer)}, not the status object")
-    return IntegrationStatus(
-        integration=_stage(answer, *_INTEGRATION_KEYS),
-        cube=_stage(answer, *_CUBE_KEYS),
-    )
+    return _load(_with_lost_values(text))
 
 
 def _with_lost_values(text: str) -> str:
@@ -135,13 +140,14 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _stage(answer: dict[str, Any], successes: str, failures: str, started: str) -> StageLog:
     return StageLog(
-        successes=_stamps(successes, _field(answer, successes)),
-        failures=_stamps(failures, _field(answer, failures)),
-        started=_start(started, _field(answer, started)),
+        successes=_stamps(successes, field(answer, successes)),
+        failures=_stamps(failures, field(answer, failures)),
+        started=_start(started, field(answer, started)),
     )
 
 
-def _field(answer: dict[str, Any], key: str) -> Any:
+def field(answer: dict[str, Any], key: str) -> Any:
+    """Return the value of a key; raises AnswerError if there is none."""
     if key not in answer:
         raise AnswerError(f"{key} is missing in the answer")
     return answer[key]
@@ -152,14 +158,15 @@ def _stamps(key: str, value: Any) -> Stamps:
         return ()
     if not isinstance(value, list):
         raise AnswerError(f"{key} is {_kind(value)}, not a list of stamps")
-    return tuple(_stamp(f"{key}[{index}]", item) for index, item in enumerate(value))
+    return tuple(stamp(f"{key}[{index}]", item) for index, item in enumerate(value))
 
 
 def _start(key: str, value: Any) -> datetime | None:
-    return None if value is None else _stamp(key, value)
+    return None if value is None else stamp(key, value)
 
 
-def _stamp(name: str, value: Any) -> datetime:
+def stamp(name: str, value: Any) -> datetime:
+    """Return the portal's local time, without fraction; raises AnswerError for no stamp."""
     if not isinstance(value, str):
         raise AnswerError(f"{name} is {_kind(value)}, not a stamp")
     match = _DOCUMENTED_STAMP.fullmatch(value) or _ISO_STAMP.fullmatch(value)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from nagiosplugin import Critical, Ok, Results, Summary, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
+from . import hints
 from .contexts import Finding, Streak
 from .durations import in_words
 from .output import MAX_TEXT
 from .pipeline import Pipeline
 from .resource import IntegrationLog
 
+if TYPE_CHECKING:
+    from .entries import Entry
+
 _SEVERITY = (Ok, Warn, Unknown, Critical)
+_LONGEST = 200
+"""Characters of an entry of the portal's log."""
 _ROOM = MAX_TEXT - len("CQD CRITICAL - ")
 
 
@@ -60,19 +66,46 @@ class StatusText(Summary):
                 break
         return text
 
+    def troubled(self, results: Results) -> list[str]:
+        """Return the names of the stages that are not OK."""
+        subjects = _subjects(results) if self._log.pipeline else []
+        return [
+            subject.name
+            for subject in subjects
+            if subject.name in self._log.stages and subject.severity() > 0
+        ]
+
     def verbose(self, results: Results) -> list[str]:
-        """Return a line a subject (-v), all stamps (-vv) and what went over the wire (-vvv)."""
-        if self._verbosity < 1:
-            return []
-        if self._log.pipeline is None:
+        """Return a line a subject and hints (-v), all stamps (-vv), what went over the wire (-vvv).
+
+        What the portal's log says is among them at any verbosity, if it was asked.
+        """
+        lines: list[str] = []
+        if self._log.pipeline is not None:
+            lines += self._of_pipeline(self._log.pipeline, results)
+        elif self._verbosity >= 1:
             state = str(results[0].state).upper()
-            lines = [f"[{state}] {stage}: not read" for stage in self._log.stages]
-        else:
-            lines = [subject.in_full() for subject in _subjects(results)]
-            if self._verbosity >= 2:
-                lines += _timeline(self._log.pipeline)
+            lines += [f"[{state}] {stage}: not read" for stage in self._log.stages]
         if self._verbosity >= 3:
             lines += self._exchange
+        return lines
+
+    def _of_pipeline(self, seen: Pipeline, results: Results) -> list[str]:
+        lines, excerpt = [], self._log.excerpt
+        entries = list(excerpt.entries) if excerpt else []
+        if self._verbosity >= 1:
+            for subject in _subjects(results):
+                lines.append(subject.in_full())
+                of_it = [entry for entry in entries if entry.stage == subject.name]
+                lines += [f"  {_logged(entry, seen)}" for entry in of_it]
+                entries = [entry for entry in entries if entry not in of_it]
+        lines += [_logged(entry, seen) for entry in entries]
+        if excerpt and not excerpt.entries:
+            lines.append(f"log not read: {excerpt.problem}" if excerpt.problem else "log is empty")
+        if self._verbosity >= 1 and self.troubled(results):
+            lines += hints.of(seen)
+        if self._verbosity >= 2:
+            lines += _timeline(seen)
         return lines
 
 
@@ -123,6 +156,12 @@ def _subjects(results: Results) -> list[_Subject]:
         _Subject(name, list(group))
         for name, group in groupby(findings, key=lambda finding: finding.measure.subject)
     ]
+
+
+def _logged(entry: Entry, seen: Pipeline) -> str:
+    time = entry.moment.astimezone(seen.zone).isoformat(" ")
+    line = f"log {time}  {entry.category}: {entry.description}"
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 
 def _timeline(pipeline: Pipeline) -> list[str]:

@@ -256,7 +256,7 @@ _READING = "reading the answer of 127.0.0.1: "
 _CLOSED = "the connection was closed by the other side"
 _NO_HTTP = "what came is not proper HTTP"
 _TOO_EARLY = "the answer ended too early"
-_TOO_LARGE = "the answer is larger than 1 MiB, so it is not the integration log"
+_TOO_LARGE = "the answer is larger than 1 MiB, and is not read"
 _TIME_IS_UP = f"no answer within {LIMIT:g}s (-t)"
 _GRADED = WITHOUT_DATE.removeprefix("CQD CRITICAL - ").rstrip("\n")
 """The documented answer is whole, whatever the server says of its length."""

@@ -36,7 +36,8 @@ from typing import Any, NamedTuple, Union, final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-STATUS_PATH = "/QoEDataService/IntegrationLog/Status"
+LOG_PATH = "/QoEDataService/IntegrationLog"
+STATUS_PATH = LOG_PATH + "/Status"
 REDIRECTED_PATH = "/cqd" + STATUS_PATH
 
 # --- the pipeline ---------------------------------------------------------------------------------
@@ -189,6 +190,35 @@ def answer(
     return {field: stamps(told) for field, told in PIPELINES[scenario](now).items()}
 
 
+WORDS = {
+    "LastSuccessIntegrations": ("Archive", "QoE Archive Data has ended"),
+    "LastFailedIntegrations": (
+        "Archive",
+        "QoE Archive Data has failed: the SELECT permission was "
+        "denied on the object 'Session', database 'QoEMetrics'",
+    ),
+    "LastSuccessCubeProcessings": ("Cube", "Process Cube has ended"),
+    "LastFailedCubeProcessings": (
+        "Cube",
+        "Process Cube has failed: the attribute key cannot be "
+        "found when processing: Table 'dbo_Date', Column 'Date', Value: '1/1/1953'",
+    ),
+}
+"""What the log says of each stamp; made up, for the documents give no category and no text."""
+
+
+def log(status: dict[str, Any]) -> list[dict[str, str]]:
+    """The portal's log that goes with a status: an entry for each end of a run, newest first."""
+    entries = []
+    for field, (category, description) in WORDS.items():
+        for stamp in status.get(field) or ():
+            moment = datetime.strptime(stamp, "%m/%d/%Y %H:%M:%S").isoformat() + ".10"
+            entries.append(
+                {"LogCategory": category, "LogTime": moment, "LogDescription": description}
+            )
+    return sorted(entries, key=lambda entry: entry["LogTime"], reverse=True)
+
+
 # --- answers that do not depend on the pipeline ---------------------------------------------------
 
 JSON = "application/json; charset=utf-8"
@@ -251,7 +281,7 @@ REPLIES = {
         ("WWW-Authenticate", "Negotiate"),
         ("WWW-Authenticate", "NTLM"),
     ),
-    "http-403": page("the login may not read the status: UNKNOWN", HTTPStatus.FORBIDDEN),
+    "http-403": page("the login may not read it: UNKNOWN", HTTPStatus.FORBIDDEN),
     "http-404": page("there is no such page: UNKNOWN", HTTPStatus.NOT_FOUND),
     "http-429": page("too many requests: CRITICAL", HTTPStatus.TOO_MANY_REQUESTS),
     "http-500": page("the web application fails: CRITICAL", HTTPStatus.INTERNAL_SERVER_ERROR),
@@ -435,7 +465,9 @@ class _Connection(BaseHTTPRequestHandler):
             scenario, body = self.server.scenario, self.server.body
         now = self.server.clock().astimezone(timezone.utc)
 
-        if path == REDIRECTED_PATH:
+        if path == LOG_PATH:
+            self._send(self._log(self._play(scenario, now), body), now)
+        elif path == REDIRECTED_PATH:
             self._send(self._play("healthy", now), now)
         elif path != STATUS_PATH:
             self._send(REPLIES["http-404"], now)
@@ -467,6 +499,15 @@ class _Connection(BaseHTTPRequestHandler):
         if scenario == "huge":
             body = b" " * 2**20 + body
         return Reply(SCENARIOS[scenario], body=body)
+
+    def _log(self, reply: Reply, body: bytes | None) -> Reply:
+        """The log that goes with a status; what is not a status, such as an error, as it is."""
+        told = reply.body if body is None else body
+        try:
+            status = json.loads(told.replace(b'Integrations":  ,', b'Integrations": null,'))
+        except ValueError:
+            return reply
+        return Reply("the log", body=json.dumps(log(status or {})).encode())
 
     def _send(self, reply: Reply, date: datetime | None) -> None:
         self._send_head(reply, date)

@@ -191,7 +191,8 @@ def test_redirect_from_http_to_https_is_followed_without_credentials(run: Run) -
 
 def test_exchange_at_vvv(run: Run, portal: PortalSimulator) -> None:
     url = url_of(portal)
-    _, out = run("-u", f"{url}?token=hunter2", "-vvv", *AT_DOCUMENTED_MOMENT)
+    options = ("-vvv", "--log-entries", "0", *AT_DOCUMENTED_MOMENT)
+    _, out = run("-u", f"{url}?token=hunter2", *options)
     assert "hunter2" not in out
     exchange = out.splitlines()[-7:]
     assert exchange[:2] == [f"GET {url}", "HTTP 200"]
@@ -219,7 +220,7 @@ def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
 
 
 NOT_HTTP = "CQD CRITICAL - reading the answer of 127.0.0.1: what came is not proper HTTP\n"
-TOO_LARGE = "CQD UNKNOWN - the answer is larger than 1 MiB, so it is not the integration log\n"
+TOO_LARGE = "CQD UNKNOWN - the answer is larger than 1 MiB, and is not read\n"
 
 
 def test_answer_that_is_too_large(run: Run, portal: PortalSimulator) -> None:

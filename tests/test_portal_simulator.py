@@ -322,7 +322,7 @@ def test_given_body_replaces_the_default_scenario_only() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/healthy", "/QoEDataService/IntegrationLog", f"/unheard-of{STATUS_PATH}"],
+    ["/", "/healthy", "/QoEDataService", f"/unheard-of{STATUS_PATH}"],
 )
 def test_other_paths_are_not_found(portal: PortalSimulator, path: str) -> None:
     assert get(portal, path).status == 404

@@ -74,7 +74,7 @@ def test_perfdata_alone_tell_the_same(status: Status, graded: str) -> None:
 @given(statuses)
 def test_every_stage_with_a_problem_is_named_worst_first(status: Status) -> None:
     output, states = check(status.body(), "-v"), status.states()
-    assert [line.split(": ")[0] for line in output.below if not line.startswith("data: ")] == [
+    assert [line.split(": ")[0] for line in output.below if line.startswith("[")] == [
         f"[{states[name]}] {name}" for name in STAGES
     ]
     told = [name for name in STAGES if states[name] != "OK" or output.state == "OK"]

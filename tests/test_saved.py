@@ -17,7 +17,7 @@ from check_cqd_integration.deadline import Deadline
 from check_cqd_integration.errors import AnswerError, UsageError
 from check_cqd_integration.saved import SavedAnswer
 
-TOO_LARGE = "the answer is larger than 1 MiB, so it is not the integration log"
+TOO_LARGE = "the answer is larger than 1 MiB, and is not read"
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ EXPECTED = {
         3,
         "UNKNOWN - the answer is broken JSON at line 1 column 52: Expecting value",
     ),
-    "huge": (3, "UNKNOWN - the answer is larger than 1 MiB, so it is not the integration log"),
+    "huge": (3, "UNKNOWN - the answer is larger than 1 MiB, and is not read"),
     "http-401": (
         3,
         "UNKNOWN - HTTP 401: the portal wants a login and offers Negotiate, NTLM; give --username "

@@ -1,0 +1,40 @@
+"""What the stamps point to, for whoever has to mend it.
+
+The causes are those of Microsoft's "Plan for CQD" and "Deploy CQD". A hint says what is to be seen,
+and which known cause would look like that; no more.
+"""
+
+from __future__ import annotations
+
+from .durations import in_words
+from .pipeline import Pipeline
+
+_CYCLE = 15 * 60
+_MANY = 4 * _CYCLE
+"""Seconds without any stamp after which it is not a late run any more."""
+
+
+def of(pipeline: Pipeline) -> list[str]:
+    """Return the hints, one line each, for a pipeline of which a stage is in trouble."""
+    idle, integration, cube = pipeline.idle, pipeline.integration, pipeline.cube
+    if idle is not None and idle > _MANY:
+        return [
+            f"hint: nothing has begun, failed or succeeded for {in_words(idle)}, although a job is "
+            f"due every 15m; is SQL Server Agent running, and set to start automatically?"
+        ]
+    if integration.streak and cube.streak:
+        return [f"hint: both steps fail, so look at the archive step first; {_OF_ARCHIVE}"]
+    if integration.streak:
+        return [f"hint: the archive step fails; {_OF_ARCHIVE}"]
+    if cube.streak and integration.age is not None and integration.age <= _MANY:
+        return [
+            "hint: the archive step works and the cube step fails; one known cause are clients "
+            "whose clock is more than 60 years off"
+        ]
+    return []
+
+
+_OF_ARCHIVE = (
+    "known causes are lost read rights on QoE Metrics, and a service account without the right to "
+    "log on as a batch job"
+)

@@ -1,0 +1,130 @@
+"""The portal's own log: what is read, and which entries are shown."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from check_cqd_integration.entries import Entry, around, parse
+from check_cqd_integration.errors import AnswerError
+from check_cqd_integration.pipeline import Clock
+
+UTC = timezone.utc
+NOW = datetime(2015, 3, 18, 11, tzinfo=UTC)
+CLOCK = Clock(NOW, UTC, 300)
+DOCUMENTED = (
+    b'[{"LogCategory":"<category>","LogTime":"2015-03-18T10:28:29.10",'
+    b'"LogDescription":"<log description>"}]'
+)
+
+
+def entry(**fields: Any) -> dict[str, Any]:
+    return {
+        "LogCategory": "Cube",
+        "LogTime": "2015-03-18T10:28:29",
+        "LogDescription": "failed",
+        **fields,
+    }
+
+
+def body(*listed: Any) -> bytes:
+    return json.dumps(listed).encode()
+
+
+def test_documented_log() -> None:
+    moment = datetime(2015, 3, 18, 10, 28, 29, tzinfo=UTC)
+    assert parse(DOCUMENTED, CLOCK) == (Entry(moment, "<category>", "<log description>"),)
+
+
+def test_no_entries() -> None:
+    assert parse(b"[]", CLOCK) == ()
+
+
+def test_entries_are_sorted_newest_first_and_of_one_moment_kept_in_order() -> None:
+    times = ("10:00:00.5", "10:00:01", "09:00:00", "10:00:00.1")
+    listed = [
+        entry(LogTime=f"2015-03-18T{time}", LogCategory=str(number))
+        for number, time in enumerate(times)
+    ]
+    assert [each.category for each in parse(body(*listed), CLOCK)] == ["1", "0", "3", "2"]
+
+
+def test_times_are_in_the_zone_of_the_portal_however_far_ahead() -> None:
+    clock = Clock(NOW, ZoneInfo("Asia/Tokyo"), 300)
+    (read,) = parse(body(entry(LogTime="03/19/2015 10:28:29")), clock)
+    assert read.moment == datetime(2015, 3, 19, 1, 28, 29, tzinfo=UTC)
+
+
+def test_text_is_made_one_line() -> None:
+    (read,) = parse(body(entry(LogCategory=" a\tb ", LogDescription="c\r\n\n d")), CLOCK)
+    assert (read.category, read.description) == ("a b", "c d")
+
+
+@pytest.mark.parametrize("value", [None, 5, ["x"]])
+def test_text_that_is_none_is_empty(value: Any) -> None:
+    (read,) = parse(body(entry(LogCategory=value, LogDescription=value)), CLOCK)
+    assert (read.category, read.description) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"{}", "the answer is not a list of entries"),
+        (b"[1]", "entry 0 is not an object"),
+        (body(entry(), "x"), "entry 1 is not an object"),
+        (b"[{}]", "LogTime is missing in the answer"),
+        (body(entry(LogTime=None)), "LogTime is null, not a stamp"),
+        (body(entry(LogTime="now")), "LogTime is not a stamp like 01/18/2015 10:30:13: 'now'"),
+        (b'[{"LogTime": "2015-03-18T10:28:29"}]', "LogCategory is missing in the answer"),
+        (
+            body(entry(LogTime="9999-12-31T23:59:59")),
+            "the stamp 9999-12-31 23:59:59 is beyond the ends of the calendar",
+        ),
+        (b"[", "the answer is broken JSON at line 1 column 2: Expecting value"),
+    ],
+)
+def test_log_that_cannot_be_read(answer: bytes, message: str) -> None:
+    clock = Clock(NOW, ZoneInfo("Etc/GMT+12"), 300)
+    with pytest.raises(AnswerError) as caught:
+        parse(answer, clock)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("category", "description", "stage"),
+    [
+        ("CubeProcessing", "failed", "cube"),
+        ("Error", "process CUBE failed", "cube"),
+        ("Integration", "failed", "integration"),
+        ("Error", "QoE Archive Data failed: archiving", "integration"),
+        ("Error", "archived, then the cube", None),
+        ("Cube", "after the integration", None),
+        ("Error", "login failed", None),
+        ("", "", None),
+    ],
+)
+def test_stage_that_is_spoken_of(category: str, description: str, stage: str | None) -> None:
+    assert Entry(NOW, category, description).stage == stage
+
+
+def ago(*minutes: int) -> tuple[Entry, ...]:
+    return tuple(Entry(NOW - timedelta(minutes=each), "", "") for each in minutes)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "shown"),
+    [
+        (5, (3, 4, 5)),  # the failure itself, and what followed at once
+        (2, (1, 2)),
+        (4, (2, 3, 4)),
+        (0, (1, 2, 3)),  # nothing was logged since
+        (None, (1, 2, 3)),
+    ],
+)
+def test_entries_around_the_trouble(trouble: int | None, shown: tuple[int, ...]) -> None:
+    since = None if trouble is None else NOW - timedelta(minutes=trouble)
+    assert around(since, ago(1, 2, 3, 4, 5, 6), 3) == ago(*shown)
