@@ -36,7 +36,7 @@ ROOT = Path(__file__).parent.parent
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.md")
 PLUGIN = "_hypothesis_pytestplugin"
 """It tells which tests are hypothesis's; the other plugins only take time."""
-QUICK = "not takes_little_memory"
+QUICK = "not takes_little_memory or body"
 LEAST_SCORE = 95
 SECONDS = 120
 OUTCOMES = {0: "survived", int(signal.SIGALRM): "timeout"}
@@ -56,7 +56,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "contexts": ("contexts",),
     "resource": ("resource",),
     "summary": ("summary",),
-    "portal": ("portal", "login"),
+    "portal": ("portal", "login", "transport"),
 }
 """Each room and the test files that must notice what is changed in it."""
 

@@ -35,6 +35,13 @@ def test_documented_answer_over_http(run: Run, portal: PortalSimulator) -> None:
     assert run(*options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
 
 
+def test_tls_settings_are_made_for_tls_only(
+    run: Run, portal: PortalSimulator, sample: Path
+) -> None:
+    options = ("-u", url_of(portal), "--ca-file", str(sample))
+    assert run(*options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
 def test_one_get_on_one_connection(run: Run, portal: PortalSimulator) -> None:
     run("-u", url_of(portal))
     (request,) = portal.requests
