@@ -36,7 +36,7 @@ ROOT = Path(__file__).parent.parent
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.md")
 PLUGIN = "_hypothesis_pytestplugin"
 """It tells which tests are hypothesis's; the other plugins only take time."""
-QUICK = "not takes_little_memory or body"
+QUICK = "not takes_little_memory"
 LEAST_SCORE = 95
 SECONDS = 120
 OUTCOMES = {0: "survived", int(signal.SIGALRM): "timeout"}
