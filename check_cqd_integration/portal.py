@@ -201,7 +201,7 @@ class Portal:
         same_host = target.hostname == url.hostname
         allowed = same_origin or (upgraded and same_host and self._credentials is None)
         if allowed and "@" not in target.netloc:
-            return target._replace(fragment="")
+            return target
         raise PortalError(
             f"the portal redirects to {target.scheme}://{target.netloc.rpartition('@')[2][:60]}, "
             f"which is not followed; if that is right, give its address with --url"

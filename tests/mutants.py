@@ -56,7 +56,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "contexts": ("contexts",),
     "resource": ("resource",),
     "summary": ("summary",),
-    "portal": ("portal", "login"),
+    "portal": ("portal", "login", "transport"),
 }
 """Each room and the test files that must notice what is changed in it."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+from collections.abc import Sequence
 from datetime import timezone
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
 from raw_server import answering, raw_server
 from test_cli import DOCUMENTED_LINE, DOCUMENTED_PERFDATA
 
-from check_cqd_integration import __version__
+from check_cqd_integration import __version__, auth
+from check_cqd_integration import portal as portal_room
+from check_cqd_integration.auth import Connection, Credentials
 
 URL = f"https://cqd.example.com{STATUS_PATH}"
 OVER_THE_NETWORK = DOCUMENTED_LINE.replace(
@@ -24,6 +28,13 @@ WITHOUT_DATE = OVER_THE_NETWORK.replace("clock_skew=0s;-300:300 ", "")
 
 def test_documented_answer_over_http(run: Run, portal: PortalSimulator) -> None:
     options = ("-H", portal.host, "-p", str(portal.port), "--http")
+    assert run(*options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+def test_tls_settings_are_made_for_tls_only(
+    run: Run, portal: PortalSimulator, sample: Path
+) -> None:
+    options = ("-u", url_of(portal), "--ca-file", str(sample))
     assert run(*options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
 
 
@@ -67,6 +78,13 @@ def test_nothing_is_taken_from_the_environment(
             {"WWW-Authenticate": 'Basic realm="cqd", charset="UTF-8"'},
             3,
             "HTTP 401: the portal wants a login and offers Basic; give --username with "
+            "--password-file or --keytab",
+        ),
+        (
+            401,
+            {"WWW-Authenticate": 'Bearer realm="cqd, Basic", Digest'},
+            3,
+            "HTTP 401: the portal wants a login and offers Digest, Bearer; give --username with "
             "--password-file or --keytab",
         ),
         (
@@ -161,6 +179,24 @@ def test_redirect_that_is_not_followed(run: Run, location: str, told: str) -> No
         assert mocked.call_count == 1
 
 
+@pytest.mark.parametrize(
+    ("scheme", "port", "options"), [("https", 443, ()), ("http", 80, ["--http"])]
+)
+def test_redirect_to_the_port_that_was_asked_anyway_is_followed(
+    run: Run, scheme: str, port: int, options: Sequence[str]
+) -> None:
+    target = f"{scheme}://cqd.example.com:{port}/status"
+    with requests_mock.Mocker() as mocked:
+        mocked.get(
+            f"{scheme}://cqd.example.com{STATUS_PATH}",
+            status_code=302,
+            headers={"Location": f"{target}#part"},
+        )
+        mocked.get(target, content=DOCUMENTED)
+        outcome = run("-H", "cqd.example.com", *options, *AT_DOCUMENTED_MOMENT)
+        assert outcome == (2, WITHOUT_DATE)
+
+
 def test_redirect_to_what_is_not_a_url(run: Run) -> None:
     with requests_mock.Mocker() as mocked:
         mocked.get(URL, status_code=302, headers={"Location": "https://[::1/"})
@@ -202,21 +238,69 @@ def test_exchange_at_vvv(run: Run, portal: PortalSimulator) -> None:
         "Date: Sun, 18 Jan 2015 10:31:00 GMT",
         "Server: Microsoft-IIS/10.0",
     ]
-    assert exchange[6].startswith("553 bytes in 0.")
+    assert re.fullmatch(r"553 bytes in [0-9]+\.[0-9]{3}s", exchange[6])
 
 
 def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
-    headers = {"WWW-Authenticate": "Negotiate TlRMTVNTUAAC", "Set-Cookie": "session=hunter2"}
+    headers = {
+        "WWW-Authenticate": "Negotiate TlRMTVNTUAAC, NTLM",
+        "Set-Cookie": "session=hunter2",
+        "Server": 81 * "s",
+        41 * "N": "hunter2",
+    }
     with requests_mock.Mocker() as mocked:
-        mocked.get(URL, status_code=401, headers=headers)
-        assert run("-H", "cqd.example.com", "-vvv")[1].splitlines()[1:] == [
+        mocked.get(f"{URL};hunter2", status_code=401, headers=headers)
+        assert run("-u", f"{URL};hunter2", "-vvv")[1].splitlines()[1:] == [
             "[UNKNOWN] integration: not read",
             "[UNKNOWN] cube: not read",
             f"GET {URL}",
             "HTTP 401",
-            "WWW-Authenticate: Negotiate",
+            "WWW-Authenticate: Negotiate, NTLM",
             "Set-Cookie: (not shown)",
+            f"Server: {80 * 's'}",
+            f"{40 * 'N'}: (not shown)",
         ]
+
+
+class Handshake:
+    """A login that is let in with its second token, and notes what it is told."""
+
+    scheme = "Negotiate"
+    is_complete = is_bound = False
+    likely_reason = "none"
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def step(self, token: bytes | None) -> bytes:
+        self.told.append(token)
+        return b"token"
+
+    def finish(self, token: bytes | None) -> None:
+        self.told.append(token)
+
+
+def test_what_a_login_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    handshake = Handshake()
+
+    def begin(_: Credentials, offered: Sequence[str], connection: Connection) -> Handshake:
+        handshake.told += [offered, connection]
+        return handshake
+
+    monkeypatch.setattr(auth, "begin", begin)
+    monkeypatch.setattr(portal_room._Session, "certificates_of", lambda *_: [b"certificate"])
+    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
+    answers = [
+        {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}},
+        {"status_code": 401, "headers": {"WWW-Authenticate": "negotiate b25l"}},
+        {"headers": {"WWW-Authenticate": "Negotiate dHdv"}, "content": DOCUMENTED},
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, answers)
+        outcome = run("-H", "cqd.example.com", "-l", "somebody", *AT_DOCUMENTED_MOMENT)
+    assert outcome == (2, WITHOUT_DATE)
+    connection = Connection("cqd.example.com", is_encrypted=True, certificate=b"certificate")
+    assert handshake.told == [["Negotiate"], connection, None, b"one", b"two"]
 
 
 NOT_HTTP = "CQD CRITICAL - reading the answer of 127.0.0.1: what came is not proper HTTP\n"
@@ -285,6 +369,7 @@ def test_redirect_with_a_body_without_end(run: Run) -> None:
     [
         ("Sun, 18 Jan 2015 10:41:00 GMT", "clock_skew=-600s;-300:300 "),
         ("Sun, 18 Jan 2015 10:26:00 -0000", "clock_skew=300s;-300:300 "),
+        ("Sun, 18 Jan 2015 11:26:00 +0100", "clock_skew=300s;-300:300 "),
         ("yesterday", ""),
         ("Sun, 18 Jan 99999 10:41:00 GMT", ""),
         ("Sun, 18 Jan 2015 10:41:00 +99999999999999999999", ""),
