@@ -55,8 +55,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "pipeline": ("pipeline",),
     "contexts": ("contexts",),
     "resource": ("resource",),
-    "summary": ("summary",),
-    "portal": ("portal", "login", "transport"),
+    "summary": ("summary", "log"),
+    "entries": ("entries",),
+    "hints": ("hints",),
+    "portal": ("portal", "login", "transport", "log"),
 }
 """Each room and the test files that must notice what is changed in it."""
 
