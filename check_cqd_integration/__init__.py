@@ -15,6 +15,8 @@ The rooms of this house; a lower one never imports a higher one::
     ntlm        likewise
     binding     ties a login to its TLS connection
     saved       a file or standard input -> Answer
+    entries     bytes of the portal's own log -> its entries, and which are shown
+    hints       what the stamps of a pipeline in trouble point to
     pipeline    stamps + clock + zone -> ages, streaks, runs in progress; pure
     zones       a name, TZ or /etc/localtime -> the zone of the portal's stamps
     status      bytes -> stamps of the two stages; pure: no clock, no network
