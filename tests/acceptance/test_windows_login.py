@@ -93,6 +93,20 @@ def test_bound_login(plugin: Plugin, scheme: str, certificate: str, protection: 
 
 
 @SCHEMES
+def test_log_is_asked_for_on_the_connection_that_is_logged_in(plugin: Plugin, scheme: str) -> None:
+    acceptor = plugin.lab.acceptor(extended_protection="require")
+    code, out = plugin.with_login(acceptor.url, scheme, "-v", *AT_DOCUMENTED_MOMENT)
+    # It gives the status whatever is asked for.
+    assert (code, "\nlog not read: the answer is not a list of entries\n" in out) == (2, True)
+    # NTLM is of the connection; Kerberos, to a server that wants it so, of each request.
+    assert logins(acceptor) == {"ntlm": 1, "kerberos": 2}[scheme] * [
+        ("granted", USER[scheme], True)
+    ]
+    requests = [(record["connection"], record["request"]) for record in acceptor.log()]
+    assert requests == [(1, number) for number in range(1, 5)]
+
+
+@SCHEMES
 @pytest.mark.parametrize("protection", ["off", "accept"])
 def test_login_that_is_not_bound(plugin: Plugin, scheme: str, protection: str) -> None:
     acceptor = plugin.lab.acceptor(extended_protection=protection)
