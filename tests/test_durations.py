@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nagiosplugin import Range
 
 from check_cqd_integration.durations import (
+    NO_LIMITS,
     compact,
     format_range,
     in_words,
@@ -293,3 +294,7 @@ def test_is_looser_is_what_trying_all_values_says(warning: Range, critical: Rang
     assert is_looser(warning, critical) == any(
         not critical.match(value) and warning.match(value) for value in every
     )
+
+
+def test_no_limits_hold_everything() -> None:
+    assert [limit.match(10**12) for limit in NO_LIMITS] == [True, True]

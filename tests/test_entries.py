@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from check_cqd_integration.entries import Entry, around, parse
 from check_cqd_integration.errors import AnswerError
@@ -128,3 +131,18 @@ def ago(*minutes: int) -> tuple[Entry, ...]:
 def test_entries_around_the_trouble(trouble: int | None, shown: tuple[int, ...]) -> None:
     since = None if trouble is None else NOW - timedelta(minutes=trouble)
     assert around(since, ago(1, 2, 3, 4, 5, 6), 3) == ago(*shown)
+
+
+texts = st.one_of(st.text(), st.none(), st.integers())
+stamps = st.one_of(st.just("2015-03-18T10:28:29.10"), st.datetimes().map(str), st.text())
+nearly = st.fixed_dictionaries(
+    {"LogCategory": texts, "LogTime": stamps}, optional={"LogDescription": texts}
+)
+
+
+@given(st.one_of(st.binary(), st.lists(nearly, max_size=4).map(json.dumps).map(str.encode)))
+def test_anything_is_read_or_refused(answer: bytes) -> None:
+    with contextlib.suppress(AnswerError):
+        read = parse(answer, CLOCK)
+        assert sorted(read, key=lambda each: each.moment, reverse=True) == list(read)
+        assert all(" ".join(each.description.split()) == each.description for each in read)
