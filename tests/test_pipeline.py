@@ -370,3 +370,26 @@ def test_stamp_millennia_ago() -> None:
     seen = at(Clock(NOW, UTC, 300), IntegrationStatus(log, log))
     assert seen.cube.age == (NOW - FIRST.replace(tzinfo=UTC)).total_seconds()
     assert seen.cube.streak == 0
+
+
+@pytest.mark.parametrize(
+    ("integration", "cube", "idle"),
+    [
+        (stage((60,)), stage((90,)), 60),
+        (stage((90,)), stage((60,), (30,)), 30),
+        (stage((90,), (20,)), stage((60,)), 20),
+        (stage((90,), started=99), stage((60,), started=70), 60),
+        (stage((90,), started=50), stage((60,)), None),  # it is running
+        (stage((90,)), stage((60,), started=0), None),
+        (stage(started=10), stage(), None),
+        (stage(), stage(), None),
+    ],
+)
+def test_time_since_anything_happened(integration: Stage, cube: Stage, idle: int | None) -> None:
+    assert Pipeline(integration, cube, UTC).idle == idle
+
+
+@pytest.mark.parametrize("ahead", [1, 300, 301, 10**6])
+def test_reading_of_a_stamp_however_far_ahead(ahead: int) -> None:
+    stamp = NOW.replace(tzinfo=None) + timedelta(seconds=ahead)
+    assert Clock(NOW, UTC, 300).reading(stamp) == NOW + timedelta(seconds=ahead)
