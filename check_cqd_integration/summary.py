@@ -9,10 +9,10 @@ from typing import NamedTuple, cast
 from nagiosplugin import Critical, Ok, Results, Summary, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
-from .contexts import Finding, Streak
-from .durations import in_words
+from . import timeline
+from .contexts import Age, Finding, Streak
+from .durations import Limits
 from .output import MAX_TEXT
-from .pipeline import Pipeline
 from .resource import IntegrationLog
 
 _SEVERITY = (Ok, Warn, Unknown, Critical)
@@ -61,7 +61,7 @@ class StatusText(Summary):
         return text
 
     def verbose(self, results: Results) -> list[str]:
-        """Return a line a subject (-v), all stamps (-vv) and what went over the wire (-vvv)."""
+        """Return a line a subject (-v), the timeline (-vv) and what went over the wire (-vvv)."""
         if self._verbosity < 1:
             return []
         if self._log.pipeline is None:
@@ -70,7 +70,8 @@ class StatusText(Summary):
         else:
             lines = [subject.in_full() for subject in _subjects(results)]
             if self._verbosity >= 2:
-                lines += _timeline(self._log.pipeline)
+                lines += timeline.chart(self._log.pipeline, _age_limits(results))
+                lines += timeline.stamps(self._log.pipeline)
         if self._verbosity >= 3:
             lines += self._exchange
         return lines
@@ -125,18 +126,7 @@ def _subjects(results: Results) -> list[_Subject]:
     ]
 
 
-def _timeline(pipeline: Pipeline) -> list[str]:
-    """Return all stamps of each stage, newest first, in the portal's own time."""
-    lines = []
-    for name, stage in pipeline.stages().items():
-        events = [(moment, "success") for moment in stage.successes]
-        events += [(moment, "failure") for moment in stage.failures]
-        if stage.started:
-            events.append((stage.started, "start of the newest run"))
-        lines.append(f"{name}, newest first:" if events else f"{name}: nothing listed")
-        lines += [
-            f"  {moment.astimezone(pipeline.zone).isoformat(' ')}  "
-            f"{in_words(stage.seconds_since(moment)):>10} ago  {outcome}"
-            for moment, outcome in sorted(events, reverse=True)
-        ]
-    return lines
+def _age_limits(results: Results) -> dict[str, Limits]:
+    findings = cast("list[Finding]", results.results)
+    measures = [finding.measure for finding in findings]
+    return {each.subject: each.limits for each in measures if isinstance(each, Age)}
