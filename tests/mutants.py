@@ -56,6 +56,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "contexts": ("contexts",),
     "resource": ("resource",),
     "summary": ("summary",),
+    "timeline": ("timeline",),
     "portal": ("portal", "login"),
 }
 """Each room and the test files that must notice what is changed in it."""
