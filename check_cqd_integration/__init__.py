@@ -6,6 +6,7 @@ The rooms of this house; a lower one never imports a higher one::
     check       puts the rooms below together
     options     the command line -> checked values
     summary     results -> the line and the long output (nagiosplugin Summary)
+    timeline    pipeline + limits -> the chart of what ran when, and all stamps; pure
     contexts    metric -> grade (nagiosplugin Contexts)
     resource    answer + clock -> metrics (nagiosplugin Resource)
     portal      one request to the portal -> Answer; with transport the only room to know requests

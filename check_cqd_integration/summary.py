@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from nagiosplugin import Critical, Ok, Results, Summary, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
-from . import hints
-from .contexts import Finding, Streak
-from .durations import in_words
+from .contexts import Age, Finding, Streak
+from .durations import Limits
 from .output import MAX_TEXT
 from .pipeline import Pipeline
 from .resource import IntegrationLog
@@ -76,7 +75,7 @@ class StatusText(Summary):
         ]
 
     def verbose(self, results: Results) -> list[str]:
-        """Return a line a subject and hints (-v), all stamps (-vv), what went over the wire (-vvv).
+        """Return a line a subject and hints (-v), the timeline (-vv) and what was sent (-vvv).
 
         What the portal's log says is among them at any verbosity, if it was asked.
         """
@@ -103,9 +102,14 @@ class StatusText(Summary):
         if excerpt and not excerpt.entries:
             lines.append(f"log not read: {excerpt.problem}" if excerpt.problem else "log is empty")
         if self._verbosity >= 1 and self.troubled(results):
+            from . import hints  # here, as the next one, so that only who wants it pays for it
+
             lines += hints.of(seen)
         if self._verbosity >= 2:
-            lines += _timeline(seen)
+            from . import timeline
+
+            lines += timeline.chart(seen, _age_limits(results))
+            lines += timeline.stamps(seen)
         return lines
 
 
@@ -164,18 +168,7 @@ def _logged(entry: Entry, seen: Pipeline) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 
-def _timeline(pipeline: Pipeline) -> list[str]:
-    """Return all stamps of each stage, newest first, in the portal's own time."""
-    lines = []
-    for name, stage in pipeline.stages().items():
-        events = [(moment, "success") for moment in stage.successes]
-        events += [(moment, "failure") for moment in stage.failures]
-        if stage.started:
-            events.append((stage.started, "start of the newest run"))
-        lines.append(f"{name}, newest first:" if events else f"{name}: nothing listed")
-        lines += [
-            f"  {moment.astimezone(pipeline.zone).isoformat(' ')}  "
-            f"{in_words(stage.seconds_since(moment)):>10} ago  {outcome}"
-            for moment, outcome in sorted(events, reverse=True)
-        ]
-    return lines
+def _age_limits(results: Results) -> dict[str, Limits]:
+    findings = cast("list[Finding]", results.results)
+    measures = [finding.measure for finding in findings]
+    return {each.subject: each.limits for each in measures if isinstance(each, Age)}

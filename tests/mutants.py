@@ -59,6 +59,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "entries": ("entries",),
     "hints": ("hints",),
     "portal": ("portal", "login", "transport", "log"),
+    "timeline": ("timeline",),
 }
 """Each room and the test files that must notice what is changed in it."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -308,7 +307,16 @@ SUBJECTS = [
     "[WARNING] clock: this host is 5m 1s ahead of the portal (limit 5m)",
     "portal: answered in 0.500s",
 ]
-STAMPS = [
+TIMELINE = [
+    "time ago     3h   2h       1h     30m     15m  10m      5m      2m   1m      now",
+    "integration   -----c--------w       .       .    .       .       .    .        .",
+    "  success     .    .        .       .       +    .       .       .    +        .",
+    "  no failure  .    .        .       .       .    .       .       .    .        .",
+    "cube          -----c--------w       .       .    .       .       .    .        .",
+    "  success     .    .    +   .       .       .    .       .       .    .        .",
+    "  failure     .    .        .       .      x.    .       .       x    .        .",
+    "  last run    ====================================================    .        .",
+    "+ success, x failure, = run; beside a stage: w, c its age limits, - beyond them",
     "integration, newest first:",
     "  2026-11-24 12:59:00+01:00          1m ago  success",
     "  2026-11-24 12:44:00+01:00         16m ago  success",
@@ -325,11 +333,11 @@ STAMPS = [
     [
         ([], 0),
         (SUBJECTS, 1),
-        (SUBJECTS + STAMPS, 2),
-        (SUBJECTS + STAMPS + EXCHANGE, 3),
-        (SUBJECTS + STAMPS + EXCHANGE, 4),
+        (SUBJECTS + TIMELINE, 2),
+        (SUBJECTS + TIMELINE + EXCHANGE, 3),
+        (SUBJECTS + TIMELINE + EXCHANGE, 4),
     ],
-    ids=["none", "subjects", "stamps", "exchange", "exchange-as-well"],
+    ids=["none", "subjects", "timeline", "exchange", "exchange-as-well"],
 )
 def test_verbose(lines: list[str], verbosity: int) -> None:
     found = [
@@ -348,7 +356,7 @@ UNREAD = ["[CRITICAL] integration: not read", "[CRITICAL] cube: not read"]
 @pytest.mark.parametrize(
     ("lines", "verbosity"),
     [([], 0), (UNREAD, 1), (UNREAD, 2), (UNREAD + EXCHANGE, 3)],
-    ids=["none", "subjects", "no-stamps", "exchange"],
+    ids=["none", "subjects", "no-timeline", "exchange"],
 )
 def test_verbose_about_what_could_not_be_read(lines: list[str], verbosity: int) -> None:
     trouble = of_trouble(UnreachableError("why"), Critical)
@@ -370,26 +378,10 @@ def test_state_of_a_stage(line: str, cube: Stage, no_success: ServiceState) -> N
     assert summary(1).verbose(Results(*found)) == [line]
 
 
-def test_stamps_of_a_pipeline_that_never_ran() -> None:
-    lines = summary(2).verbose(Results(*of_stage("cube", NEVER)))[1:]
-    assert lines == ["integration: nothing listed", "cube: nothing listed"]
-
-
-@pytest.fixture
-def _host_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "JST-9")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-@pytest.mark.usefixtures("_host_in_tokyo")
-def test_stamps_in_the_zone_of_this_host() -> None:
-    seen = Pipeline(stage("1m"), stage("", "", "2d"), zone=None)
-    assert summary(2, seen).verbose(Results(*of_stage("cube", seen.cube)))[1:] == [
-        "integration, newest first:",
-        "  2026-11-24 20:59:00+09:00          1m ago  success",
-        "cube, newest first:",
-        "  2026-11-22 21:00:00+09:00          2d ago  start of the newest run",
+def test_timeline_of_a_stage_that_is_not_graded_has_no_limits() -> None:
+    found = [*of_stage("cube", SEEN.cube), of_data("81m", SCHEDULE["age"])]
+    lines = summary(2, SEEN).verbose(Results(*found))
+    assert [line for line in lines if re.match("(integration|cube)  ", line)] == [
+        "integration   .    .        .       .       .    .       .       .    .        .",
+        "cube          -----c--------w       .       .    .       .       .    .        .",
     ]

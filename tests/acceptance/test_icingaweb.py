@@ -1,6 +1,6 @@
 """The service's page in Icinga Web: all lines of the plugin are there, with their dots.
 
-CQD_PICTURES=DIRECTORY keeps the pictures of the pages; one is in README.md.
+CQD_PICTURES=DIRECTORY keeps the pictures of the pages; two are in README.md.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from icingaweb_lab import WEB, IcingaWebLab
@@ -22,8 +23,23 @@ from private_daemons import missing_program
 
 MOMENT = datetime(2026, 11, 24, 14, 12, 7, tzinfo=timezone.utc)
 HOST = "cqd.example.com"
-SCENARIOS = {"recovered": "warning", "failing": "critical"}
-"""Which are shown, and the state that each has."""
+
+
+class Page(NamedTuple):
+    """A service: the scenario that it shows, with which option, and what comes of it."""
+
+    scenario: str
+    verbosity: str
+    state: str
+    height: int
+    """Of its picture."""
+
+
+PAGES = {
+    "recovered": Page("recovered", "-v", "WARNING", 285),
+    "failing": Page("failing", "-v", "CRITICAL", 285),
+    "timeline": Page("failing", "-vv", "CRITICAL", 452),
+}
 STATES = {f"state-{word}": f"[{word.upper()}]" for word in ("ok", "warning", "critical", "unknown")}
 
 
@@ -61,9 +77,9 @@ def portal() -> Iterator[PortalSimulator]:
         yield simulator
 
 
-def options(portal: PortalSimulator, scenario: str) -> list[str]:
-    url = f"{portal.url}/{scenario}{STATUS_PATH}"
-    return ["--url", url, "--now", MOMENT.isoformat(), "-v"]
+def options(portal: PortalSimulator, page: Page) -> list[str]:
+    url = f"{portal.url}/{page.scenario}{STATUS_PATH}"
+    return ["--url", url, "--now", MOMENT.isoformat(), page.verbosity]
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +88,16 @@ def web(portal: PortalSimulator) -> Iterator[IcingaWebLab]:
     if missing or not (WEB / "modules" / "icingadb").exists():
         pytest.skip(f"{missing or 'icingadb-web'} is not installed")
     objects = f'object Host "{HOST}" {{ check_command = "dummy" }}\n'
-    for scenario in SCENARIOS:
-        words = ", ".join(f'"{word}"' for word in options(portal, scenario))
+    for name, page in PAGES.items():
+        words = ", ".join(f'"{word}"' for word in options(portal, page))
         objects += f"""
-            object CheckCommand "{scenario}" {{
+            object CheckCommand "{name}" {{
                 command = [ PluginContribDir + "/check_cqd_integration", {words} ]
             }}
-            object Service "{scenario}" {{
+            object Service "{name}" {{
                 host_name = "{HOST}"
                 display_name = "CQD integration"
-                check_command = "{scenario}"
+                check_command = "{name}"
                 enable_active_checks = false
                 max_check_attempts = 1
             }}
@@ -91,27 +107,27 @@ def web(portal: PortalSimulator) -> Iterator[IcingaWebLab]:
         yield lab
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("name", PAGES)
 def test_page_shows_every_line_with_its_dot(
-    web: IcingaWebLab, portal: PortalSimulator, scenario: str, tmp_path: Path
+    web: IcingaWebLab, portal: PortalSimulator, name: str, tmp_path: Path
 ) -> None:
+    page = PAGES[name]
     by_hand = subprocess.run(
-        [sys.executable, "-m", "check_cqd_integration", *options(portal, scenario)],
+        [sys.executable, "-m", "check_cqd_integration", *options(portal, page)],
         stdout=subprocess.PIPE,
         text=True,
     )
-    web.check(HOST, scenario)
-    page = web.page(HOST, scenario)
-    picture = Path(os.environ.get("CQD_PICTURES", tmp_path)) / f"icingaweb-{scenario}.png"
-    web.picture(HOST, scenario, picture)
+    web.check(HOST, name)
+    shown = web.page(HOST, name)
+    picture = Path(os.environ.get("CQD_PICTURES", tmp_path)) / f"icingaweb-{name}.png"
+    web.picture(HOST, name, picture, page.height)
 
     first, *rest = by_hand.stdout.splitlines()
     expected = "\n".join([first.partition("| ")[0], *rest])
-    outputs = PluginOutputs(page).texts
+    outputs = PluginOutputs(shown).texts
     assert without_response_time(expected) in map(without_response_time, outputs)
-    state = SCENARIOS[scenario].upper()
-    assert first.startswith(f"CQD {state} - ")
-    assert rest[1].startswith(f"[{state}] cube: ")
+    assert first.startswith(f"CQD {page.state} - ")
+    assert rest[1].startswith(f"[{page.state}] cube: ")
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
