@@ -63,6 +63,7 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv \
   icinga2-bin mariadb-server icingacli icingaweb2 icingaweb2-module-director php-mysql \
   icingadb icingadb-web redis-server chromium \
+  influxdb graphite-carbon graphite-web icingaweb2-module-graphite \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
   libmonitoring-plugin-perl iproute2 procps
 

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from configparser import ConfigParser
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import url_of
+from dashboard import DASHBOARD, MEASUREMENT, rendered
+from day import answers, checks
+from graphite_templates import TEMPLATES, templates
+from portal_simulator import PortalSimulator
 from readme import README
 
 from check_cqd_integration.options import build_parser
@@ -126,3 +135,150 @@ def test_intervals_are_those_that_readme_counts_failed_logins_with() -> None:
             assert found["use"] == "cqd-service-login"
     [patience] = re.findall(r"check_nrpe .* -t (\d+) ", text)
     assert OPTIONS["--timeout"].default < int(patience) < 60
+
+
+# --- graphs ---------------------------------------------------------------------------------------
+
+NOW = datetime(2026, 11, 24, 9, 7, tzinfo=timezone.utc)
+LIMITS = {
+    f"{stage}_{measure}"
+    for stage in ("integration", "cube")
+    for measure in ("age", "streak", "running")
+} | {"data_age"}
+"""What has limits that can be drawn: those of the others are ranges, or there are none."""
+
+
+@pytest.fixture
+def labels(run: Callable[..., tuple[int, str]]) -> set[str]:
+    """All that the plugin ever writes: of a portal that tells everything."""
+
+    def stamp(ago: int) -> str:
+        return (NOW - timedelta(minutes=ago)).strftime("%m/%d/%Y %H:%M:%S")
+
+    everything = {
+        "LastSuccessIntegrations": [stamp(20)],
+        "LastSuccessCubeProcessings": [stamp(18)],
+        "LastFailedIntegrations": [stamp(50)],
+        "LastFailedCubeProcessings": [stamp(48)],
+        "LastDataIntegrationStart": stamp(21),
+        "LastCubeProcessingStart": stamp(19),
+    }
+    with PortalSimulator(body=json.dumps(everything).encode(), clock=lambda: NOW) as portal:
+        _, out = run("--url", url_of(portal), "--now", NOW.isoformat(), "--timezone", "UTC")
+    found = {item.partition("=")[0] for item in out.partition(" | ")[2].split()}
+    assert found == set(re.findall(r"^\| `([a-z_]+)` \|", README.read_text(encoding="utf-8"), re.M))
+    return found
+
+
+@pytest.fixture
+def dashboard() -> Any:
+    return json.loads(DASHBOARD.read_text(encoding="utf-8"))
+
+
+def asked(panel: dict[str, Any]) -> list[tuple[str, str]]:
+    """The label and the field of each query."""
+    found = [
+        re.search(r"SELECT max\(\"(\w+)\"\) .* AND \"metric\" = '(\w+)' AND ", target["query"])
+        for target in panel["targets"]
+    ]
+    return [(match[2], match[1]) for match in found if match]
+
+
+def test_dashboard_is_what_the_generator_makes() -> None:
+    assert DASHBOARD.read_text(encoding="utf-8") == rendered()
+
+
+def test_graphs_show_every_label_and_every_limit_that_can_be_drawn(
+    dashboard: Any, labels: set[str]
+) -> None:
+    expected = {(label, "value") for label in labels} | {
+        (label, field) for label in LIMITS for field in ("warn", "crit")
+    }
+    in_grafana = [pair for panel in dashboard["panels"] for pair in asked(panel)]
+    in_graphite = [
+        (curve.label, curve.field) for template in templates() for curve in template.curves
+    ]
+    assert sorted(in_grafana) == sorted(in_graphite) == sorted(expected)
+    for panel in dashboard["panels"]:
+        with_range = {"integration_last_failure", "cube_last_failure", "clock_skew"}
+        drawn = {label for label, _ in asked(panel)}
+        assert ("Its limit is a range" in panel["description"]) == bool(drawn & with_range)
+
+
+def test_every_panel_is_complete(dashboard: Any) -> None:
+    panels = dashboard["panels"]
+    assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(places) == len(panels)
+    for panel in panels:
+        assert panel["type"] == "timeseries"
+        assert panel["description"]
+        defaults = panel["fieldConfig"]["defaults"]
+        counts = any(label.endswith("_streak") for label, _ in asked(panel))
+        assert defaults["unit"] == ("none" if counts else "s")
+        assert defaults["thresholds"]["steps"]
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0
+        aliases = [target["alias"] for target in panel["targets"]]
+        overrides = panel["fieldConfig"]["overrides"]
+        assert [override["matcher"]["options"] for override in overrides] == aliases
+        assert len(asked(panel)) == len(panel["targets"])
+        for target in panel["targets"]:
+            assert f'FROM "{MEASUREMENT}" ' in target["query"]
+            assert target["rawQuery"] is True
+            assert target["resultFormat"] == "time_series"
+
+
+def test_dashboard_is_of_no_installation(dashboard: Any) -> None:
+    """It can be imported anywhere: what is chosen there, is chosen with a variable."""
+    text = json.dumps(dashboard)
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
+    assert set(re.findall(r"\$\{?(\w+)", text)) == variables | {"timeFilter", "__interval"}
+    assert set(re.findall(r'"uid": "([^"]+)"', text)) == {"${datasource}", "cqd-integration"}
+    assert not {"id", "version", "iteration", "gnetId", "__inputs"} & dashboard.keys()
+    assert not re.search(r'"current"|"url"|https?:', text)
+
+
+def test_templates_for_graphite_are_those_of_the_dashboard(dashboard: Any) -> None:
+    titles = [template.parameters["title"] for template in templates()]
+    assert titles == [panel["title"] for panel in dashboard["panels"]]
+    command = re.findall(r'^object CheckCommand "(\w+)"', COMMAND.read_text("utf-8"), re.M)
+    for template, panel in zip(templates(), dashboard["panels"]):
+        assert [template.check_command] == command == [MEASUREMENT]
+        assert len({curve.name for curve in template.curves}) == len(template.curves)
+        assert {(curve.label, curve.field) for curve in template.curves} == set(asked(panel))
+        for curve in template.curves:
+            unit = template.parameters["vtitle"]
+            factor = {"minutes": 1 / 60, "hours": 1 / 3600}.get(unit, 1)
+            assert curve.factor == pytest.approx(factor)
+    # The module takes what follows a colon for a wildcard, and drops it.
+    for line in TEMPLATES.read_text(encoding="utf-8").splitlines():
+        assert line.startswith(";") or ":" not in line
+
+
+def test_carbon_keeps_what_icinga_writes() -> None:
+    metric = "icinga2.cqd_example_com.services.cqd.cqd_integration.perfdata.cube_age.value"
+    for name in ("storage-schemas.conf", "storage-aggregation.conf"):
+        parser = ConfigParser(interpolation=None)
+        parser.read(TEMPLATES.with_name(name), encoding="utf-8")
+        [section] = parser.sections()
+        assert re.search(parser[section]["pattern"], metric)
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 24), date(2024, 2, 29)])
+def test_day_has_its_phases(day: date) -> None:
+    found = {f"{check.moment:%H:%M}": check for check in checks(day)}
+    assert len(found) == len(list(answers(day))) == 288
+    states = [(moment, check.code) for moment, check in found.items()]
+    changes = [now for before, now in zip([("", -1), *states], states) if before[1] != now[1]]
+    assert changes == [
+        ("00:00", 0),
+        ("01:50", 1),  # the long run has begun at 01:15
+        ("02:20", 2),
+        ("04:20", 0),
+        ("11:10", 1),  # the cube fails
+        ("11:40", 2),
+        ("13:50", 1),  # the newest failure is less than 30 minutes ago
+        ("14:10", 0),
+    ]
+    assert "cube_streak=5;0;2;0" in found["13:30"].perfdata

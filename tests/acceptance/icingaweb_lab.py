@@ -14,11 +14,13 @@ php-intl php-mysql redis-server.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from private_daemons import SECRET, USER, Icinga, PrivateDaemons, free_port, wait_for
 
 WEB = Path("/usr/share/icingaweb2")
+Lab = TypeVar("Lab", bound="IcingaWebLab")
 ROUTER = f"""<?php
 $path = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH);
 if (is_file('{WEB}/public' . $path) && substr($path, -4) !== '.php') return false;
@@ -41,7 +43,7 @@ class IcingaWebLab(PrivateDaemons):
         super().__init__(directory)
         self._objects = objects
 
-    def __enter__(self) -> IcingaWebLab:
+    def __enter__(self: Lab) -> Lab:
         super().__enter__()
         try:
             self._start_all()
@@ -60,13 +62,24 @@ class IcingaWebLab(PrivateDaemons):
         wait_for(lambda: self.sql(self._database, query, "icingadb"))
 
     def page(self, host: str, service: str) -> str:
-        return self._browse(host, service, "--dump-dom")
+        return self._browse(self._url(host, service), "--dump-dom")
 
     def picture(self, host: str, service: str, file: Path, height: int) -> None:
-        self._browse(host, service, f"--window-size=1440,{height}", f"--screenshot={file}")
+        self.photograph(self._url(host, service), file, f"1440,{height}")
 
-    def _browse(self, host: str, service: str, *options: str) -> str:
-        query = urlencode({"name": service, "host.name": host})
+    def photograph(self, url: str, file: Path, size: str) -> None:
+        """Have the browser make a picture of any page."""
+        self._browse(url, f"--window-size={size}", f"--screenshot={file}")
+
+    def _url(self, host: str, service: str) -> str:
+        return f"{self.web}/icingadb/service?{urlencode({'name': service, 'host.name': host})}"
+
+    @property
+    def web(self) -> str:
+        """Where Icinga Web is."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def _browse(self, url: str, *options: str) -> str:
         return self.run(
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
             *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
@@ -74,7 +87,7 @@ class IcingaWebLab(PrivateDaemons):
             *("--disable-dev-shm-usage", "--virtual-time-budget=10000", "--log-level=3"),
             f"--user-data-dir={self.directory / 'chromium'}",
             *options,
-            f"http://127.0.0.1:{self._port}/icingadb/service?{query}",
+            url,
         )
 
     def _start_all(self) -> None:

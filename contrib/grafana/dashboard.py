@@ -1,0 +1,240 @@
+"""Make cqd-dashboard.json, for Grafana, from the table of panels below.
+
+    python contrib/grafana/dashboard.py
+
+The queries are InfluxQL, for what Icinga's InfluxdbWriter writes with its own templates: a
+measurement of the command's name, the tags hostname, service and metric, the fields value, warn and
+crit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DASHBOARD = Path(__file__).with_name("cqd-dashboard.json")
+MEASUREMENT = "cqd_integration"
+QUERY = (
+    'SELECT max("FIELD") FROM "cqd_integration" '
+    "WHERE \"hostname\" = '$hostname' AND \"service\" = '$service' AND \"metric\" = 'LABEL' "
+    "AND $timeFilter GROUP BY time($__interval) fill(null)"
+)
+"""The greatest of each interval: a peak is what was alerted about."""
+SCHEMA = 39  # of Grafana 11.0; newer ones migrate it
+BLUE, GREEN, ORANGE, RED = "#1a7dd7", "#22aa77", "#ff8d00", "#ff5566"
+_SOURCE = {"type": "influxdb", "uid": "${datasource}"}
+_HOUR = 3_600_000  # milliseconds
+_RANGE = "Its limit is a range. Icinga passes none on, so there is no line for it."
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One label of the perfdata; `limits` says whether its thresholds are drawn, too."""
+
+    label: str
+    name: str
+    color: str = BLUE
+    limits: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    title: str
+    description: str
+    curves: Sequence[Curve]
+    unit: str = "s"
+    minimum: int | None = 0
+
+
+PANELS = (
+    Panel(
+        "Age of the integration",
+        "Time since the newest success. It goes up to 15 minutes and falls back.",
+        [Curve("integration_age", "age", limits=True)],
+    ),
+    Panel(
+        "Age of the cube",
+        "Time since the newest success. It goes up to 15 minutes and falls back.",
+        [Curve("cube_age", "age", limits=True)],
+    ),
+    Panel(
+        "Failures of the integration in a row",
+        "Failures since the newest success. The portal lists five at most.",
+        [Curve("integration_streak", "failures", limits=True)],
+        unit="none",
+    ),
+    Panel(
+        "Failures of the cube in a row",
+        "Failures since the newest success. The portal lists five at most.",
+        [Curve("cube_streak", "failures", limits=True)],
+        unit="none",
+    ),
+    Panel(
+        "Runs of the integration",
+        "How long the run in progress has been going, and how long the last one took.",
+        [
+            Curve("integration_running", "in progress", limits=True),
+            Curve("integration_duration", "last run took", GREEN),
+        ],
+    ),
+    Panel(
+        "Runs of the cube",
+        "How long the run in progress has been going, and how long the last one took.",
+        [
+            Curve("cube_running", "in progress", limits=True),
+            Curve("cube_duration", "last run took", GREEN),
+        ],
+    ),
+    Panel(
+        "Age of the data in the dashboard",
+        "Since the newest integration that the newest cube can hold. No limit by default.",
+        [Curve("data_age", "age", limits=True)],
+    ),
+    Panel(
+        "Time since the newest failure",
+        f"Nothing if the portal lists no failure. {_RANGE}",
+        [
+            Curve("integration_last_failure", "integration", GREEN),
+            Curve("cube_last_failure", "cube"),
+        ],
+    ),
+    Panel(
+        "Clock of the checking host, minus that of the portal",
+        f"Negative if the portal is ahead. {_RANGE}",
+        [Curve("clock_skew", "skew")],
+        minimum=None,
+    ),
+    Panel(
+        "Response time",
+        "Of the portal, from the first step to the last byte.",
+        [Curve("response_time", "response time")],
+    ),
+)
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard as Grafana exports one, but without ids of an installation."""
+    return {
+        "title": "CQD integration",
+        "uid": "cqd-integration",
+        "description": "The data pipeline of a Call Quality Dashboard portal, as Icinga saw it",
+        "tags": ["icinga", "cqd"],
+        "schemaVersion": SCHEMA,
+        "editable": True,
+        "graphTooltip": 1,  # the same moment in all panels
+        "time": {"from": "now-24h", "to": "now"},
+        "refresh": "5m",
+        "timezone": "",
+        "annotations": {"list": []},
+        "links": [],
+        "templating": {"list": _variables()},
+        "panels": [_panel(number, panel) for number, panel in enumerate(PANELS)],
+    }
+
+
+def rendered() -> str:
+    """Return the text of cqd-dashboard.json as it should be."""
+    return json.dumps(dashboard(), indent=2) + "\n"
+
+
+def _variables() -> list[dict[str, Any]]:
+    values = f'SHOW TAG VALUES FROM "{MEASUREMENT}" WITH KEY = '
+    source = {"name": "datasource", "label": "InfluxDB", "type": "datasource", "query": "influxdb"}
+    return [
+        {**source, "refresh": 1, "hide": 0, "multi": False, "includeAll": False},
+        _variable("hostname", "Host", f'{values}"hostname"'),
+        _variable("service", "Service", f'{values}"service" WHERE "hostname" = \'$hostname\''),
+    ]
+
+
+def _variable(name: str, label: str, query: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": _SOURCE,
+        "query": query,
+        "refresh": 2,  # when the time range changes, too
+        "sort": 1,
+        "hide": 0,
+        "multi": False,
+        "includeAll": False,
+    }
+
+
+def _panel(number: int, panel: Panel) -> dict[str, Any]:
+    targets, overrides = [], []
+    for curve in panel.curves:
+        targets.append(_target(curve.label, "value", curve.name))
+        overrides.append(_override(curve.name, curve.color))
+        for field, name, color in (("warn", "warning", ORANGE), ("crit", "critical", RED)):
+            if curve.limits:
+                targets.append(_target(curve.label, field, name))
+                overrides.append(_override(name, color, limit=True))
+    for target, ref_id in zip(targets, "ABCDEF"):
+        target["refId"] = ref_id
+    defaults: dict[str, Any] = {
+        "unit": panel.unit,
+        "color": {"mode": "palette-classic"},
+        "custom": {
+            "drawStyle": "line",
+            "lineWidth": 2,
+            "fillOpacity": 15,
+            "showPoints": "auto",
+            "spanNulls": _HOUR,  # a longer gap is one: nothing could be graded
+        },
+        "thresholds": {"mode": "absolute", "steps": [{"color": "green", "value": None}]},
+    }
+    if panel.minimum is not None:
+        defaults["min"] = panel.minimum
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": _SOURCE,
+        "gridPos": {"x": 12 * (number % 2), "y": 8 * (number // 2), "w": 12, "h": 8},
+        "interval": "1m",
+        "fieldConfig": {"defaults": defaults, "overrides": overrides},
+        "options": {
+            "legend": {
+                "displayMode": "list",
+                "placement": "bottom",
+                "showLegend": True,
+                "calcs": ["lastNotNull", "max"],
+            },
+            "tooltip": {"mode": "multi", "sort": "none"},
+        },
+        "targets": targets,
+    }
+
+
+def _target(label: str, field: str, name: str) -> dict[str, Any]:
+    return {
+        "datasource": _SOURCE,
+        "rawQuery": True,
+        "query": QUERY.replace("LABEL", label).replace("FIELD", field),
+        "resultFormat": "time_series",
+        "alias": name,
+    }
+
+
+def _override(name: str, color: str, *, limit: bool = False) -> dict[str, Any]:
+    properties: list[dict[str, Any]] = [
+        {"id": "color", "value": {"mode": "fixed", "fixedColor": color}}
+    ]
+    if limit:
+        properties += [
+            {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}},
+            {"id": "custom.lineWidth", "value": 1},
+            {"id": "custom.fillOpacity", "value": 0},
+            {"id": "custom.showPoints", "value": "never"},
+        ]
+    return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+
+
+if __name__ == "__main__":
+    DASHBOARD.write_text(rendered(), encoding="utf-8")
