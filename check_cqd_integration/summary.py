@@ -169,6 +169,9 @@ def _logged(entry: Entry, seen: Pipeline) -> str:
 
 
 def _age_limits(results: Results) -> dict[str, Limits]:
-    findings = cast("list[Finding]", results.results)
-    measures = [finding.measure for finding in findings]
-    return {each.subject: each.limits for each in measures if isinstance(each, Age)}
+    return {
+        subject.name: finding.measure.limits
+        for subject in _subjects(results)
+        for finding in subject.findings
+        if isinstance(finding.measure, Age)
+    }

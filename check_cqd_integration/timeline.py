@@ -11,44 +11,22 @@ from math import expm1, inf, log1p
 
 from nagiosplugin import Range
 
-from .durations import NO_LIMITS, Limits, in_words
-from .pipeline import Pipeline, Stage
+from .durations import NO_LIMITS, Limits, in_words, parse_duration
+from .pipeline import Moments, Pipeline, Stage
 
 NEWEST = 10
 """How many stamps of a kind are told one by one. The portal lists five."""
 
 _LABEL = 14
-_NOW = 65
-"""Columns of the axis, of which the last is now; with the labels they fill 80."""
+_COLUMNS = range(66)
+"""Of the axis; with the labels before it they are 80."""
+_NOW = _COLUMNS[-1]
 _MINUTE = 60
-_SHORTEST = 3600
-"""How many seconds the axis spans at least."""
+_SHORTEST = parse_duration("1h")
+"""What the axis spans at least."""
 
-_TICKS = {
-    "1h": 3600,
-    "1d": 86400,
-    "1m": 60,
-    "15m": 900,
-    "1w": 604800,
-    "30m": 1800,
-    "6h": 21600,
-    "5m": 300,
-    "2h": 7200,
-    "12h": 43200,
-    "3d": 259200,
-    "30d": 2592000,
-    "1y": 31536000,
-    "10y": 315360000,
-    "100y": 3153600000,
-    "1000y": 31536000000,
-    "3h": 10800,
-    "2m": 120,
-    "2d": 172800,
-    "90d": 7776000,
-    "10m": 600,
-}
+_TICKS = "1h 1d 1m 15m 1w 30m 6h 5m 2h 12h 3d 30d 10000d 1000d 100d 3h 2m 2d 10m"
 """The most welcome ones first: one that is too near to those before it is left out."""
-_APART = 4
 
 _LEGEND = "+ success, x failure, = run; beside a stage: w, c its age limits, - beyond them"
 
@@ -61,7 +39,7 @@ def chart(pipeline: Pipeline, limits: Mapping[str, Limits]) -> list[str]:
     mark.
     """
     stages = pipeline.stages()
-    listed = [age for stage in stages.values() for age in _ages(stage)]
+    listed = [stage.seconds_since(each) for stage in stages.values() for each in _moments(stage)]
     if not listed:
         return []
     ends = [end for pair in limits.values() for limit in pair for end in _ends(limit)]
@@ -99,9 +77,10 @@ class _Axis:
     def __init__(self, oldest: int) -> None:
         self._per_column = log1p(oldest / _MINUTE) / _NOW
         self._ticks = {_NOW: "now"}
-        for label, ago in _TICKS.items():
+        for label in _TICKS.split():
+            ago = parse_duration(label)
             column = self.column(ago)
-            if ago <= oldest and all(abs(column - other) > _APART for other in self._ticks):
+            if ago <= oldest and all(abs(column - other) > len(label) + 1 for other in self._ticks):
                 self._ticks[column] = label
 
     def column(self, ago: int) -> int:
@@ -121,9 +100,8 @@ class _Axis:
 
     def row(self, label: str, marks: Mapping[int, str]) -> str:
         """Return a row with these marks in their columns."""
-        grid = dict.fromkeys(self._ticks, ".")
-        cells = [{**grid, **marks}.get(column, " ") for column in range(_NOW + 1)]
-        return label.ljust(_LABEL) + "".join(cells)
+        cells = {**dict.fromkeys(self._ticks, "."), **marks}
+        return label.ljust(_LABEL) + "".join(cells.get(column, " ") for column in _COLUMNS)
 
 
 def _rows(axis: _Axis, stage: Stage) -> Iterator[str]:
@@ -146,7 +124,7 @@ def _beyond(axis: _Axis, limits: Limits) -> dict[int, str]:
     """Return the ends of both ranges, and which ages break one of them."""
     marks = {
         column: "-"
-        for column in range(_NOW + 1)
+        for column in _COLUMNS
         if not all(limit.match(axis.ago(column)) for limit in limits)
     }
     for mark, limit in ("w", limits.warning), ("c", limits.critical):
@@ -154,11 +132,9 @@ def _beyond(axis: _Axis, limits: Limits) -> dict[int, str]:
     return marks
 
 
-def _ages(stage: Stage) -> list[int]:
-    """Return how long ago the oldest stamp of each kind is."""
+def _moments(stage: Stage) -> Moments:
     started = () if stage.started is None else (stage.started,)
-    oldest = (*stage.successes[-1:], *stage.failures[-1:], *started)
-    return [stage.seconds_since(moment) for moment in oldest]
+    return stage.successes + stage.failures + started
 
 
 def _ends(limit: Range) -> list[int]:

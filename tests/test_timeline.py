@@ -74,14 +74,14 @@ SCENARIOS: dict[str, tuple[Pipeline, dict[str, Limits]]] = {
 
 CHARTS = {
     "documented": """\
-time ago       2d    1d  12h    6h      2h    1h  30m  15m      5m       1m  now
-integration   ---------------------------------c----w    .       .        .    .
-  success       .     .+   .     .       .     .    .    .       .   +    +    .
-  no failure    .     .    .     .       .     .    .    .       .        .    .
-cube          ---------------------------c-----w    .    .       .        .    .
-  success       .     .+   .     .       .     .    .    .       .        .    .
-  failure     x .    x.    .     .       .     .    .    .       .      x .    x
-  last run      .     .    .     .       .     .    .    .       .        .=====
+time ago       2d    1d  12h    6h      2h    1h  30m  15m      5m   2m  1m  now
+integration   ---------------------------------c----w    .       .    .   .    .
+  success       .     .+   .     .       .     .    .    .       .   +.   +    .
+  no failure    .     .    .     .       .     .    .    .       .    .   .    .
+cube          ---------------------------c-----w    .    .       .    .   .    .
+  success       .     .+   .     .       .     .    .    .       .    .   .    .
+  failure     x .    x.    .     .       .     .    .    .       .    . x .    x
+  last run      .     .    .     .       .     .    .    .       .    .   .=====
 + success, x failure, = run; beside a stage: w, c its age limits, - beyond them
 """,
     "healthy": """\
@@ -121,15 +121,15 @@ cube          ----c--------w       .        .           .        .    .        .
 + success, x failure, = run; beside a stage: w, c its age limits, - beyond them
 """,
     "stuck-for-a-day": """\
-time ago     1d   12h    6h        2h    1h   30m   15m       5m        1m   now
-integration   ----------------------------c-----w     .        .         .     .
-  success     +     .     .         .     .     .     .        .         .     .
-  no failure  .     .     .         .     .     .     .        .         .     .
-  last run    =     .     .         .     .     .     .        .         .     .
-cube          ----------------------c-----w     .     .        .         .     .
-  success     +     .     .         .     .     .     .        .         .     .
-  no failure  .     .     .         .     .     .     .        .         .     .
-  last run    =     .     .         .     .     .     .        .         .     .
+time ago     1d   12h    6h        2h    1h   30m   15m       5m    2m  1m   now
+integration   ----------------------------c-----w     .        .     .   .     .
+  success     +     .     .         .     .     .     .        .     .   .     .
+  no failure  .     .     .         .     .     .     .        .     .   .     .
+  last run    =     .     .         .     .     .     .        .     .   .     .
+cube          ----------------------c-----w     .     .        .     .   .     .
+  success     +     .     .         .     .     .     .        .     .   .     .
+  no failure  .     .     .         .     .     .     .        .     .   .     .
+  last run    =     .     .         .     .     .     .        .     .   .     .
 + success, x failure, = run; beside a stage: w, c its age limits, - beyond them
 """,
     "never": """\
@@ -155,15 +155,15 @@ cube          c--------w        .        .     .       .        .     .        .
 + success, x failure, = run; beside a stage: w, c its age limits, - beyond them
 """,
     "both-in-one-place": """\
-time ago     3d       1d  12h   6h       2h   1h  30m  15m      5m       1m  now
-integration   ---------------------------------c----w    .       .        .    .
-  success     +        .    .    .        .    .    .    .       .        .    .
-  failure     x        .    .    .        .    .    .    .       .        .    .
-  last run    =        .    .    .        .    .    .    .       .        .    .
-cube          ----------------------------c----w    .    .       .        .    .
-  success     .        .    .    .        .    .    .    .       .        .    +
-  failure     .        .    .    .        .    .    .    .       .        .    x
-  last run    .        .    .    .        .    .    .    .       .        .    =
+time ago     3d       1d  12h   6h       2h   1h  30m  15m      5m   2m  1m  now
+integration   ---------------------------------c----w    .       .    .   .    .
+  success     +        .    .    .        .    .    .    .       .    .   .    .
+  failure     x        .    .    .        .    .    .    .       .    .   .    .
+  last run    =        .    .    .        .    .    .    .       .    .   .    .
+cube          ----------------------------c----w    .    .       .    .   .    .
+  success     .        .    .    .        .    .    .    .       .    .   .    +
+  failure     .        .    .    .        .    .    .    .       .    .   .    x
+  last run    .        .    .    .        .    .    .    .       .    .   .    =
 + success, x failure, = run; beside a stage: w, c its age limits, - beyond them
 """,
     "ahead-of-now": """\
@@ -189,14 +189,14 @@ cube          .          .         .     .         .          .     .          .
 + success, x failure, = run; beside a stage: w, c its age limits, - beyond them
 """,
     "centuries": """\
-time ago    1000y   100y    10y      1y          1w    1d   6h   1h     5m   now
+time ago              10000d   1000d   100d      1w    1d   6h   1h     5m   now
 integration   ----------------------------------------------------c-w    .     .
-  success       .     +.      .       .           .     .    .    .      +     .
-  no failure    .      .      .       .           .     .    .    .      .     .
+  success             +    .       .      .       .     .    .    .      +     .
+  no failure               .       .      .       .     .    .    .      .     .
 cube          --------------------------------------------------c-w      .     .
-  success       .      .      .       .           .     .    .    +      .     .
-  failure     x .      .      .       .           .     .    .    .      .     .
-  last run      .      .      .       .           .     ===========      .     .
+  success                  .       .      .       .     .    .    +      .     .
+  failure     x            .       .      .       .     .    .    .      .     .
+  last run                 .       .      .       .     ===========      .     .
 + success, x failure, = run; beside a stage: w, c its age limits, - beyond them
 """,
     "many": """\
@@ -223,22 +223,23 @@ def test_no_chart_of_nothing() -> None:
 
 
 DAY = of(stage("5m 1d"), NEVER)
-TICKS = "time ago     1d   12h    6h        2h    1h   30m   15m       5m        1m   now"
+TICKS = "time ago     1d   12h    6h        2h    1h   30m   15m       5m    2m  1m   now"
 
 
 @pytest.mark.parametrize(
     ("warning", "critical", "row"),
     [
-        ("0:", "0:", ".     .     .         .     .     .     .        .         .     ."),
-        ("30m", "0:", "----------------------------------w     .        .         .     ."),
-        ("0:", "~:1h", "----------------------------c     .     .        .         .     ."),
-        ("1h", "1h", "----------------------------c     .     .        .         .     ."),
+        ("0:", "0:", ".     .     .         .     .     .     .        .     .   .     ."),
+        ("30m", "0:", "----------------------------------w     .        .     .   .     ."),
+        ("0:", "~:1h", "----------------------------c     .     .        .     .   .     ."),
+        ("1h", "1h", "----------------------------c     .     .        .     .   .     ."),
         ("30m:", "5m:", ".     .     .         .     .     w--------------c----------------"),
         ("5m:1h", "0:", "----------------------------w     .     .        w----------------"),
-        ("1m:2h", "1m:6h", "------------c---------w     .     .     .        .         c------"),
-        ("@2h:6h", "@5m:15m", ".     .     w---------w     .     .     c--------c         .     ."),
-        ("@6h:", "0:", "------------w         .     .     .     .        .         .     ."),
+        ("1m:2h", "1m:6h", "------------c---------w     .     .     .        .     .   c------"),
+        ("@2h:6h", "@5m:15m", ".     .     w---------w     .     .     c--------c     .   .     ."),
+        ("@6h:", "0:", "------------w         .     .     .     .        .     .   .     ."),
         ("@0:5m", "0:", ".     .     .         .     .     .     .        w----------------"),
+        ("1:", "0:", ".     .     .         .     .     .     .        .     .   .     w"),
         ("0", "0:", "-----------------------------------------------------------------w"),
         ("@0:", "0:", "------------------------------------------------------------------"),
     ],
@@ -251,13 +252,13 @@ def test_limits(warning: str, critical: str, row: str) -> None:
 
 def test_axis_reaches_to_the_outermost_limit() -> None:
     assert chart(ONE, {"cube": limits_of("1w", "30d")}) == [
-        "time ago    30d       1w   3d     1d      6h         1h     15m    5m        now",
-        "integration   .        .    .      .       .          .       .     .          .",
-        "  success     .        .    .      .       .          .       .     .          +",
-        "  no failure  .        .    .      .       .          .       .     .          .",
-        "cube          c--------w    .      .       .          .       .     .          .",
-        "  no success  .        .    .      .       .          .       .     .          .",
-        "  no failure  .        .    .      .       .          .       .     .          .",
+        "time ago    30d       1w   3d     1d      6h     2h  1h     15m    5m     1m now",
+        "integration   .        .    .      .       .      .   .       .     .      .   .",
+        "  success     .        .    .      .       .      .   .       .     .      .   +",
+        "  no failure  .        .    .      .       .      .   .       .     .      .   .",
+        "cube          c--------w    .      .       .      .   .       .     .      .   .",
+        "  no success  .        .    .      .       .      .   .       .     .      .   .",
+        "  no failure  .        .    .      .       .      .   .       .     .      .   .",
         "+ success, x failure, = run; beside a stage: w, c its age limits, - beyond them",
     ]
 
@@ -283,7 +284,6 @@ def ranges(draw: st.DrawFn) -> Range:
 limits = st.dictionaries(
     st.sampled_from(["integration", "cube"]), st.builds(Limits, ranges(), ranges())
 )
-UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
 
 def rows_of(lines: list[str]) -> dict[str, str]:
@@ -313,7 +313,7 @@ def test_labels_are_apart_and_where_they_belong(seen: Stage, graded: dict[str, L
     found = [(match.end() - 1, match[0]) for match in re.finditer("[^ ]+", labels[8:])]
     *ticks, (end, now) = found
     assert (end, now) == (71, "now")
-    lengths = [int(label[:-1]) * UNITS[label[-1]] for _, label in ticks]
+    lengths = [parse_duration(label) for _, label in ticks]
     assert lengths == sorted(set(lengths), reverse=True)
     for place, _ in found:
         assert all(row[8 + place] in ".+x=-wc" for row in rows[:-1])

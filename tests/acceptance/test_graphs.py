@@ -13,6 +13,7 @@ import os
 import re
 import tempfile
 import time
+import urllib.error
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -146,10 +147,14 @@ def perfdata(lab: GraphLab) -> dict[str, Values]:
     )
 
     def in_graphite() -> bool:
+        drawn = [
+            series
+            for field in ("value", "warn", "crit")
+            for series in draw_soon(lab, IN_GRAPHITE.format("*") + f".perfdata.*.{field}")
+        ]
         return wanted == sorted(
             series["target"]
-            for field in ("value", "warn", "crit")
-            for series in draw(lab, IN_GRAPHITE.format("*") + f".perfdata.*.{field}")
+            for series in drawn
             if any(value is not None for value, _ in series["datapoints"])
         )
 
@@ -169,6 +174,14 @@ def draw(lab: GraphLab, *targets: str, **parameters: object) -> list[dict[str, A
         lab.render(target=targets, format="json", noCache=1, **period)
     )
     return drawn
+
+
+def draw_soon(lab: GraphLab, *targets: str, **parameters: object) -> list[dict[str, Any]]:
+    """The same; nothing while carbon creates a file, which graphite-web answers with 500."""
+    try:
+        return draw(lab, *targets, **parameters)
+    except urllib.error.HTTPError:
+        return []
 
 
 def panels() -> list[dict[str, Any]]:
@@ -299,7 +312,7 @@ def day(lab: GraphLab) -> dict[str, Check]:
     query = f'SELECT "value" FROM cqd_integration WHERE "service" = \'day\' AND {period_of_day()}'
 
     def is_written() -> bool:
-        drawn = draw(lab, last, **graphite_day())
+        drawn = draw_soon(lab, last, **graphite_day())
         return bool(drawn and drawn[0]["datapoints"][-1][0] is not None) and len(
             only_series(lab, query + " AND \"metric\" = 'cube_streak'")
         ) == len(of_the_day)
