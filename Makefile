@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance fuzz mutants lint bench dist clean
+.PHONY: demo test test-oldest acceptance fuzz mutants lint bench scaling measured dist clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -44,11 +44,17 @@ lint: $(VENV)/lint.installed
 # logins as well, with the laboratory of `make acceptance`, and Debian's Python for its Kerberos.
 ROOT := $(filter 0,$(shell id -u))
 
-bench: $(VENV)/test.installed $(if $(ROOT),.venv-acceptance/installed)
+bench: $(VENV)/test.installed $(if $(ROOT),.venv-acceptance/installed) measured
+	$(RUN) tests/bench.py .venv-bench $(BENCH)
+
+# As root: Icinga comes from Debian.
+scaling: $(VENV)/test.installed .venv-acceptance/installed measured
+	$(RUN) tests/scaling.py .venv-bench $(SCALING)
+
+measured:
 	test -x .venv-bench/bin/pip || $(if $(ROOT),/usr/bin/python3,$(PYTHON)) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet '.[ntlm]' check-json
 	.venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	$(RUN) tests/bench.py .venv-bench $(BENCH)
 
 mutants: $(VENV)/mutants.installed
 	$(RUN) tests/mutants.py

@@ -281,12 +281,33 @@ object Zone ZoneName {{
         [answer] = self._ask("GET", f"objects/endpoints/{endpoint}?attrs=connected")
         return bool(answer["attrs"]["connected"])
 
+    def modify(self, kind: str, which: str, **attributes: object) -> None:
+        """Change attributes of the objects that the filter `which` finds."""
+        self._ask("POST", f"objects/{kind}", {"filter": which, "attrs": attributes})
+
+    def schedule_check(self, service: str, moment: float) -> None:
+        """Let the next check be at this moment, in seconds since 1970."""
+        self._ask(
+            "POST",
+            "actions/reschedule-check",
+            {"type": "Service", "service": service, "next_check": moment},
+        )
+
+    def status(self, component: str) -> dict[str, Any]:
+        """What Icinga tells of itself, for instance in its CIB."""
+        [answer] = self._ask("GET", f"status/{component}")
+        told: dict[str, Any] = answer["status"]
+        return told
+
+    def execute(self, script: str) -> Any:
+        """What a script in Icinga's language results in."""
+        [answer] = self._ask("POST", "console/execute-script", {"command": script})
+        return answer["result"]
+
     def parse_performance_data(self, item: str) -> dict[str, Any]:
         """What Icinga itself reads in one item of performance data."""
         quoted = item.replace("\\", "\\\\").replace('"', '\\"')
-        command = {"command": f'parse_performance_data("{quoted}")'}
-        [answer] = self._ask("POST", "console/execute-script", command)
-        parsed: dict[str, Any] = answer["result"]
+        parsed: dict[str, Any] = self.execute(f'parse_performance_data("{quoted}")')
         return parsed
 
     def written_performance_data(self, host: str) -> list[str]:
