@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance fuzz mutants lint bench dist clean
+.PHONY: demo test test-oldest acceptance fuzz mutants lint bench man dist clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -53,6 +53,11 @@ bench: $(VENV)/test.installed $(if $(ROOT),.venv-acceptance/installed)
 mutants: $(VENV)/mutants.installed
 	$(RUN) tests/mutants.py
 
+MAN := build/man/check_cqd_integration.1
+
+man: $(VENV)/demo.installed
+	$(RUN) tools/man.py $(MAN)
+
 dist: $(VENV)/dist.installed
 	$(RUN) -m build
 
@@ -64,7 +69,8 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   icinga2-bin mariadb-server icingacli icingaweb2 icingaweb2-module-director php-mysql \
   icingadb icingadb-web redis-server chromium \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
-  libmonitoring-plugin-perl iproute2 procps
+  libmonitoring-plugin-perl iproute2 procps \
+  man-db mandoc
 
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)

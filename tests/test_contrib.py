@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from man import page
 from readme import README
 
 from check_cqd_integration.options import build_parser
@@ -43,8 +44,13 @@ def arguments() -> dict[str, dict[str, str]]:
     }
 
 
-def test_help_and_readme_have_every_option() -> None:
-    for text in (build_parser().format_help(), README.read_text(encoding="utf-8")):
+def test_help_readme_and_manual_page_have_every_option() -> None:
+    texts = (
+        build_parser().format_help(),
+        README.read_text(encoding="utf-8"),
+        page().replace(r"\-", "-"),
+    )
+    for text in texts:
         for option in OPTIONS:
             assert re.search(rf"{option}\b(?!-)", text)
 
