@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance fuzz mutants lint bench man dist clean
+.PHONY: demo test test-oldest acceptance fuzz mutants lint bench man completion dist clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -58,6 +58,9 @@ MAN := build/man/check_cqd_integration.1
 man: $(VENV)/demo.installed
 	$(RUN) tools/man.py $(MAN)
 
+completion: $(VENV)/completion.installed
+	$(RUN) tools/completion.py build/completion
+
 dist: $(VENV)/dist.installed
 	$(RUN) -m build
 
@@ -70,12 +73,12 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   icingadb icingadb-web redis-server chromium \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
   libmonitoring-plugin-perl iproute2 procps \
-  man-db mandoc
+  fish man-db mandoc zsh
 
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
-	.venv-acceptance/bin/python -m pip install --quiet --editable '.[ntlm]' pytest
+	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion,ntlm]' pytest
 	touch $@
 
 # The pip of Debian 11 (20.3) is too old for --editable without a setup.py.
