@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance fuzz mutants lint bench man completion dist clean
+.PHONY: demo test test-oldest acceptance fuzz mutants lint bench man completion dist release clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -63,6 +63,10 @@ completion: $(VENV)/completion.installed
 
 dist: $(VENV)/dist.installed
 	$(RUN) -m build
+
+# Says what does not agree yet, or what to do next.
+release: man
+	@PYTHONPATH=tests $(RUN) tools/release.py $(MAN)
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-acceptance .venv-bench build dist *.egg-info .coverage .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
