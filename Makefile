@@ -39,6 +39,7 @@ lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	$(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32 check_cqd_integration
 
 # As a user installs it: an editable one would slow down every start of Python. Root can measure
 # logins as well, with the laboratory of `make acceptance`, and Debian's Python for its Kerberos.
