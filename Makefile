@@ -70,7 +70,7 @@ release: man
 	@PYTHONPATH=tests $(RUN) tools/release.py $(MAN)
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-acceptance .venv-bench build dist *.egg-info .coverage .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user \
   libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv \
