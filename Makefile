@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance fuzz mutants lint bench scaling measured dist clean
+.PHONY: demo test test-oldest acceptance fuzz mutants lint bench scaling measured man completion dist release clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tests/demo.py
@@ -39,6 +39,7 @@ lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	$(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32 check_cqd_integration
 
 # As a user installs it: an editable one would slow down every start of Python. Root can measure
 # logins as well, with the laboratory of `make acceptance`, and Debian's Python for its Kerberos.
@@ -59,11 +60,23 @@ measured:
 mutants: $(VENV)/mutants.installed
 	$(RUN) tests/mutants.py
 
+MAN := build/man/check_cqd_integration.1
+
+man: $(VENV)/demo.installed
+	$(RUN) tools/man.py $(MAN)
+
+completion: $(VENV)/completion.installed
+	$(RUN) tools/completion.py build/completion
+
 dist: $(VENV)/dist.installed
 	$(RUN) -m build
 
+# Says what does not agree yet, or what to do next.
+release: man
+	@PYTHONPATH=tests $(RUN) tools/release.py $(MAN)
+
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-acceptance .venv-bench build dist *.egg-info .coverage .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user \
   libapache2-mod-auth-gssapi openssl python3-cryptography python3-gssapi python3-venv \
@@ -71,12 +84,13 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   icingadb icingadb-web redis-server chromium \
   influxdb graphite-carbon graphite-web icingaweb2-module-graphite \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
-  libmonitoring-plugin-perl iproute2 procps
+  libmonitoring-plugin-perl iproute2 procps \
+  fish man-db mandoc zsh
 
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
-	.venv-acceptance/bin/python -m pip install --quiet --editable '.[ntlm]' pytest
+	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion,ntlm]' pytest
 	touch $@
 
 # The pip of Debian 11 (20.3) is too old for --editable without a setup.py.

@@ -32,6 +32,12 @@ from .errors import UsageError
 STATUS_PATH = "/QoEDataService/IntegrationLog/Status"
 _LONGEST_TIMEOUT = 3600
 _STATES = {"ok": Ok, "warning": Warn, "critical": Critical, "unknown": Unknown}
+WORDS = {
+    "STAGE": ("all", "integration", "cube"),
+    "STATE": tuple(_STATES),
+    "SCHEME": ("auto", "none", "basic", "ntlm", "kerberos"),
+}
+"""The words that a value of this name may be."""
 _THRESHOLDS = {
     "integration": ("age of the integration alone", "30m", "1h"),
     "cube": ("age of the cube alone", "1h", "2h"),
@@ -109,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add(
         group,
         "--stage STAGE",
-        _one_of("all", "integration", "cube"),
+        partial(_word, "STAGE"),
         "grade all, integration or cube (default: all)",
         "all",
     )
@@ -157,7 +163,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add(
         group,
         "--auth SCHEME",
-        _one_of("auto", "none", "basic", "ntlm", "kerberos"),
+        partial(_word, "SCHEME"),
         "auto, none, basic, ntlm or kerberos; auto asks without a login, then tries one scheme "
         "that the portal offers: kerberos with a key table or ticket, else ntlm, else basic over "
         "https (default: none without --username, else auto)",
@@ -381,13 +387,10 @@ def _timeout(text: str) -> float:
 
 
 def _state(text: str) -> ServiceState:
-    return _STATES[_one_of(*_STATES)(text.lower())]
+    return _STATES[_word("STATE", text.lower())]
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"{text!r} is not one of {', '.join(words)}")
-        return text
-
-    return convert
+def _word(name: str, text: str) -> str:
+    if text not in WORDS[name]:
+        raise ValueError(f"{text!r} is not one of {', '.join(WORDS[name])}")
+    return text

@@ -18,6 +18,7 @@ from conftest import url_of
 from dashboard import DASHBOARD, MEASUREMENT, rendered
 from day import answers, checks
 from graphite_templates import TEMPLATES, templates
+from man import page
 from portal_simulator import PortalSimulator
 from readme import README
 
@@ -52,8 +53,13 @@ def arguments() -> dict[str, dict[str, str]]:
     }
 
 
-def test_help_and_readme_have_every_option() -> None:
-    for text in (build_parser().format_help(), README.read_text(encoding="utf-8")):
+def test_help_readme_and_manual_page_have_every_option() -> None:
+    texts = (
+        build_parser().format_help(),
+        README.read_text(encoding="utf-8"),
+        page().replace(r"\-", "-"),
+    )
+    for text in texts:
         for option in OPTIONS:
             assert re.search(rf"{option}\b(?!-)", text)
 

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from director_basket import BASKET, CHOICES, COMMAND, options, rendered
+from director_basket import BASKET, COMMAND, options, rendered
 
 from check_cqd_integration.errors import UsageError
-from check_cqd_integration.options import build_parser
+from check_cqd_integration.options import WORDS, build_parser
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,10 @@ def test_every_text_is_there(basket: Any) -> None:
 def test_lists_hold_all_words_that_the_plugin_takes() -> None:
     kinds = {option.name: option.action.metavar for option in options()}
     for name, kind in kinds.items():
-        if kind in CHOICES:
-            with pytest.raises(UsageError, match=f"not one of {', '.join(CHOICES[str(kind)])} "):
+        if kind in WORDS:
+            with pytest.raises(UsageError, match=f"not one of {', '.join(WORDS[str(kind)])} "):
                 build_parser().parse_known_args([f"--{name}", "another"])
-    assert set(CHOICES) < set(kinds.values())
+    assert set(WORDS) < set(kinds.values())
 
 
 def test_no_template_holds_a_credential_or_an_id_of_an_installation(basket: Any) -> None:

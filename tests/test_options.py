@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 from conftest import AT_DOCUMENTED_MOMENT, Run
 from nagiosplugin import Critical, Ok, Range, Warn
 
-from check_cqd_integration.options import build_parser, parse
+from check_cqd_integration.options import WORDS, build_parser, parse
 
 
 def usage(message: str) -> tuple[int, str]:
@@ -235,3 +236,12 @@ def test_states_are_names_in_any_case() -> None:
     options = parse(["-H", "a", "--unreachable-state", "Warning", "--no-success-state", "OK"])
     assert (options.unreachable_state, options.no_success_state) == (Warn, Ok)
     assert parse(["-H", "a"]).unreachable_state == Critical
+
+
+@pytest.mark.parametrize("option", [a for a in build_parser()._actions if a.metavar in WORDS])
+def test_words_that_a_value_may_be_are_told(option: argparse.Action) -> None:
+    """In the option's own help, but those of a STATE, which are told once for all."""
+    parser = build_parser()
+    told = str(parser.epilog if option.metavar == "STATE" else option.help)
+    *words, last = WORDS[str(option.metavar)]
+    assert f"{', '.join(words)} or {last}" in told

@@ -15,17 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from check_cqd_integration.options import build_parser
+from check_cqd_integration.options import WORDS, build_parser
 
 BASKET = Path(__file__).with_name("director-basket.json")
 COMMAND = "cqd_integration"
-CHOICES = {
-    "STAGE": ("all", "integration", "cube"),
-    "STATE": ("ok", "warning", "critical", "unknown"),
-    "SCHEME": ("auto", "none", "basic", "ntlm", "kerberos"),
-}
-"""The words that the values of these kinds may be."""
-
 _WITHOUT_ARGUMENT = ("version", "help")
 _PORTAL_OPTIONS = ("hostname", "port", "http", "url")
 _PORTAL_GROUPS = ("time", "login", "network")
@@ -95,7 +88,7 @@ class Option:
             return "Number", {}
         if self.action.nargs == 0:
             return "Boolean", {}
-        if self.action.metavar in CHOICES:
+        if self.action.metavar in WORDS:
             datalist = _list_name(str(self.action.metavar))
             return "Datalist", {"datalist": datalist, "data_type": "string", "behavior": "strict"}
         return "String", {}
@@ -114,7 +107,7 @@ def basket() -> dict[str, Any]:
     """Return the basket as the Director exports one, but without ids of an installation."""
     known = dict(enumerate(options(), start=1))
     return {
-        "DataList": {_list_name(kind): _data_list(kind) for kind in CHOICES},
+        "DataList": {_list_name(kind): _data_list(kind) for kind in WORDS},
         "DatafieldCategory": {
             option.category: {"category_name": option.category, "description": None}
             for option in known.values()
@@ -173,7 +166,7 @@ def _data_list(kind: str) -> dict[str, Any]:
         "owner": "director",
         "entries": [
             {"entry_name": word, "entry_value": word, "format": "string", "allowed_roles": None}
-            for word in CHOICES[kind]
+            for word in WORDS[kind]
         ],
     }
 

@@ -1,0 +1,39 @@
+"""`make completion`: write what completes the command line in bash, zsh and fish.
+
+    python tools/completion.py DIRECTORY
+
+shtab makes it of the table of options. Nothing of it runs in a check.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import shtab
+
+from check_cqd_integration.options import WORDS, build_parser
+
+FILES = {
+    "bash": "check_cqd_integration",
+    "zsh": "_check_cqd_integration",
+    "fish": "check_cqd_integration.fish",
+}
+"""What each shell looks for."""
+
+
+def script(shell: str) -> str:
+    """Return the completion for a shell."""
+    parser = build_parser()
+    for action in parser._actions:
+        if action.metavar == "FILE":
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        action.choices = WORDS.get(str(action.metavar))
+    return shtab.complete(parser, shell).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    for shell, name in FILES.items():
+        target = Path(sys.argv[1], shell, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(script(shell), encoding="utf-8")
