@@ -38,6 +38,7 @@ fuzz:
 lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
+	$(VENV)/bin/vermin --quiet --no-tips --violations --target=3.9- check_cqd_integration contrib tests
 	$(RUN) -m mypy
 
 # As a user installs it: an editable one would slow down every start of Python. Root can measure
