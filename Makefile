@@ -38,7 +38,7 @@ fuzz:
 lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
-	$(VENV)/bin/vermin --quiet --no-tips --violations --target=3.9- check_cqd_integration contrib tests
+	$(VENV)/bin/vermin --quiet --no-tips --violations --target=3.9- check_cqd_integration contrib packages tests
 	$(RUN) -m mypy
 
 # As a user installs it: an editable one would slow down every start of Python. Root can measure
@@ -54,8 +54,11 @@ bench: $(VENV)/test.installed $(if $(ROOT),.venv-acceptance/installed)
 mutants: $(VENV)/mutants.installed
 	$(RUN) tests/mutants.py
 
+DIST ?= dist
+
+# What is in build/man and build/completion goes into the Debian package as well.
 dist: $(VENV)/dist.installed
-	$(RUN) -m build
+	$(RUN) packages/dist.py $(DIST)
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-acceptance .venv-bench build dist *.egg-info .coverage .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
