@@ -69,7 +69,8 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   icingadb icingadb-web redis-server chromium \
   influxdb graphite-carbon graphite-web icingaweb2-module-graphite \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
-  libmonitoring-plugin-perl iproute2 procps
+  libmonitoring-plugin-perl iproute2 procps \
+  debhelper dh-python dpkg-dev git lintian mmdebstrap pipx
 
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
