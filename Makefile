@@ -45,7 +45,7 @@ lint: $(VENV)/lint.installed
 # logins as well, with the laboratory of `make acceptance`, and Debian's Python for its Kerberos.
 ROOT := $(filter 0,$(shell id -u))
 
-bench: $(VENV)/test.installed $(if $(ROOT),.venv-acceptance/installed)
+bench: $(VENV)/test.installed dist $(if $(ROOT),.venv-acceptance/installed)
 	test -x .venv-bench/bin/pip || $(if $(ROOT),/usr/bin/python3,$(PYTHON)) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet '.[ntlm]' check-json
 	.venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
