@@ -21,6 +21,7 @@ from typing import NamedTuple
 import pytest
 from nagios_lab import PATH, write_nagios_configuration
 from portal_simulator import STATUS_PATH, PortalSimulator
+from windows_login_lab import PASSWORDS, WindowsLoginLab
 
 from check_cqd_integration import __version__
 
@@ -176,6 +177,26 @@ def test_sdist_with_pip(dist: Path, tmp_path: Path) -> None:
     command = str(tmp_path / "bin" / NAME)
     assert outcome(command, "--version") == (3, f"{NAME} {__version__}\n", "")
     assert outcome(command, "--input", str(SAMPLE), *REPLAY).is_replay()
+
+
+@pytest.mark.parametrize("scheme", ["kerberos", "ntlm"])
+def test_pyz_logs_in_with_what_its_python_has(
+    lab: WindowsLoginLab, dist: Path, scheme: str
+) -> None:
+    """Debian's own Python has gssapi; pyspnego comes from pip."""
+    acceptor = lab.acceptor(extended_protection="require")
+    python, *login = {
+        "kerberos": ("/usr/bin/python3", "-l", "monitor@CQD.TEST", "--keytab", str(lab.keytab)),
+        "ntlm": (sys.executable, "-l", r"CQD\monitor"),
+    }[scheme]
+    found = outcome(
+        *(python, str(dist / f"{NAME}.pyz"), "-u", acceptor.url + STATUS_PATH, *REPLAY, *login),
+        *("--auth", scheme, "--ca-file", str(lab.ca_file)),
+        **lab.environment,
+        **({"CQD_PASSWORD": PASSWORDS["monitor"]} if scheme == "ntlm" else {}),
+    )
+    assert found.is_replay()
+    assert [(each["login"], each["bound"]) for each in acceptor.logins()] == [("granted", True)]
 
 
 # --- in a minimal Debian --------------------------------------------------------------------------
