@@ -38,6 +38,7 @@ fuzz:
 lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
+	$(VENV)/bin/vermin --quiet --no-tips --violations --target=3.9- check_cqd_integration contrib packages tests tools
 	$(RUN) -m mypy
 	$(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32 check_cqd_integration
 
@@ -45,7 +46,7 @@ lint: $(VENV)/lint.installed
 # logins as well, with the laboratory of `make acceptance`, and Debian's Python for its Kerberos.
 ROOT := $(filter 0,$(shell id -u))
 
-bench: $(VENV)/test.installed $(if $(ROOT),.venv-acceptance/installed) measured
+bench: $(VENV)/test.installed dist $(if $(ROOT),.venv-acceptance/installed) measured
 	$(RUN) tests/bench.py .venv-bench $(BENCH)
 
 # As root: Icinga comes from Debian.
@@ -68,8 +69,12 @@ man: $(VENV)/demo.installed
 completion: $(VENV)/completion.installed
 	$(RUN) tools/completion.py build/completion
 
-dist: $(VENV)/dist.installed
-	$(RUN) -m build
+DIST ?= dist
+
+# The manual page, which goes into Debian's package, is as old as the commit.
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+dist: $(VENV)/dist.installed man completion
+	$(RUN) packages/dist.py $(DIST)
 
 # Says what does not agree yet, or what to do next.
 release: man
@@ -85,7 +90,8 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   influxdb graphite-carbon graphite-web icingaweb2-module-graphite \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
   libmonitoring-plugin-perl iproute2 procps \
-  fish man-db mandoc zsh
+  fish man-db mandoc zsh \
+  debhelper dh-python dpkg-dev git lintian mmdebstrap pipx
 
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)

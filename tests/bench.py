@@ -34,7 +34,9 @@ sys.path.append(str(Path(__file__).with_name("acceptance")))
 from windows_login_lab import PASSWORDS, WindowsLoginLab, missing_program
 
 ROUNDS = int(os.environ.get("CQD_BENCH_ROUNDS", "15"))
-DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "performance.md"
+PYZ = ROOT / "dist" / "check_cqd_integration.pyz"
 SAMPLE = Path(__file__).parent / "data" / "status-documented.txt"
 PLUGIN_NAME = "check_cqd_integration"
 BIN = Path(sys.argv[1], "bin").absolute()
@@ -131,6 +133,11 @@ def local_commands(portal: PortalSimulator) -> dict[str, Command]:
         "usage error": Command([PLUGIN, "--no-such-option"], None, of_nagiosplugin),
         "--input": Command([PLUGIN, "--input", str(SAMPLE)], None, of_nagiosplugin),
         "poll over http": Command([PLUGIN, "-u", url], None, (1.1, FLOOR)),
+        # It is compiled at each start: nothing else writes no file and suits every Python.
+        "pyz: --input": Command([PYTHON, str(PYZ), "--input", str(SAMPLE)], None, (2.0, "--input")),
+        "pyz: poll over http": Command(
+            [PYTHON, str(PYZ), "-u", url], None, (2.4, "poll over http")
+        ),
     }
     if os.path.exists(CHECK_JSON):
         checks = ["-f", "successes", ".LastSuccessIntegrations | length", "c1:"]

@@ -201,12 +201,12 @@ def main(rooms: Sequence[str]) -> int:
 
 
 def _score(counts: Counter[str]) -> float:
-    return 100 * (1 - counts["survived"] / counts.total())
+    return 100 * (1 - counts["survived"] / sum(counts.values()))
 
 
 def _row(room: str, counts: Counter[str]) -> str:
     ends = ", ".join(f"{counts[end]:4} {end}" for end in ("killed", "timeout", "survived"))
-    return f"{room:<10} {counts.total():4} mutants: {ends}; {_score(counts):.1f} % killed"
+    return f"{room:<10} {sum(counts.values()):4} mutants: {ends}; {_score(counts):.1f} % killed"
 
 
 if __name__ == "__main__":
