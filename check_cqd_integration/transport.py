@@ -116,11 +116,14 @@ class Transport(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)  # type: ignore[no-untyped-call, unused-ignore]
+        # Nobody beside those of the TLS settings: Debian's urllib3 would add the system's bundle.
+        kwargs |= {"ssl_context": self._tls, "ca_certs": None}
+        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call, unused-ignore]
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=self._tls, **kwargs)  # type: ignore[no-untyped-call, unused-ignore]
+        kwargs |= {"ssl_context": self._tls, "ca_certs": None}
+        manager = super().proxy_manager_for(proxy, **kwargs)  # type: ignore[no-untyped-call, unused-ignore]
         manager.pool_classes_by_scheme = self._pools
         return manager
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import trustme
+import urllib3
 from conftest import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, Run, url_of
 from portal_simulator import DOCUMENTED, PortalSimulator
 from raw_server import (
@@ -157,6 +158,23 @@ def test_bundle_elsewhere_is_read_whatever_the_index_holds(
         monkeypatch.setenv("SSL_CERT_DIR", str(directory))
         with https_portal(server_tls()) as url:
             assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+class PoolOfDebian(urllib3.HTTPSConnectionPool):
+    """Debian's, up to 1.26: what it is given to trust is by default a file of the system's."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **{"ca_certs": "/nonexistent", **more})
+
+
+def test_nobody_is_trusted_beside_the_ca_file(
+    run: Run, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urllib3, "HTTPSConnectionPool", PoolOfDebian)
+    with https_portal(server_tls()) as url, raw_server(tunnel) as port:
+        options = ("-u", url, "--ca-file", files.ca, *AT_DOCUMENTED_MOMENT)
+        assert run(*options) == (2, OVER_THE_NETWORK)
+        assert run(*options, "--proxy", f"http://127.0.0.1:{port}") == (2, OVER_THE_NETWORK)
 
 
 def test_insecure_believes_everybody(run: Run) -> None:
