@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from datetime import timezone, tzinfo
 
 from .errors import UsageError
 
 _LOCALTIME = "/etc/localtime"
-_RULE = re.compile(r"(?:[A-Za-z]{3,}|<[\w+-]{3,}>)[+-]?[0-9]", re.ASCII)
-"""How the zones begin that a ``TZ`` like ``CET-1CEST`` spells out (POSIX, "Environment")."""
+_NAME, _TIME = r"(?:[A-Za-z]{3,}|<[\w+-]{3,}>)", r"[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}"
+_DAY = rf",(?:M[0-9]{{1,2}}\.[1-5]\.[0-6]|J?[0-9]{{1,3}})(?:/{_TIME})?"
+_RULE = re.compile(rf"{_NAME}{_TIME}(?:{_NAME}(?:{_TIME})?(?:{_DAY}{_DAY})?)?", re.ASCII)
+"""How the zones read that a ``TZ`` like ``CET-1CEST`` spells out (POSIX, "Environment")."""
 
 
 def named(name: str) -> tzinfo:
@@ -45,7 +48,7 @@ def local() -> tzinfo | None:
     if name.startswith("/"):
         _check(name)
         return None
-    if not name or _RULE.match(name):
+    if not name or _RULE.fullmatch(name):
         return None
     try:
         return named(name)
@@ -60,5 +63,18 @@ def _check(path: str) -> None:
             data = file.read()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; give --timezone") from error
-    if not data.startswith(b"TZif") or not data.endswith(b"\n"):
+    if not _is_whole(data):
         raise UsageError(f"{path} holds no time zone; give --timezone")
+
+
+def _is_whole(data: bytes) -> bool:
+    """Tell whether both blocks and the footer are there (RFC 8536, section 3)."""
+    begin = 0
+    for size in (4, 8):
+        head = data[begin : begin + 44]
+        if len(head) < 44 or not head.startswith(b"TZif"):
+            return False
+        utc, standard, leaps, times, types, letters = struct.unpack(">6L", head[20:])
+        begin += 44 + times * (size + 1) + types * 6 + letters + leaps * (size + 4) + standard + utc
+    footer = data[begin:]
+    return footer.startswith(b"\n") and footer.endswith(b"\n") and footer.count(b"\n") == 2

@@ -54,7 +54,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "status": ("status",),
     "pipeline": ("pipeline",),
     "contexts": ("contexts",),
-    "resource": ("resource",),
+    "resource": ("resource", "log"),
     "summary": ("summary", "log"),
     "entries": ("entries",),
     "hints": ("hints",),

@@ -48,7 +48,9 @@ def test_zone_that_the_environment_spells_out_is_left_to_the_c_library(
     assert zones.local() is None
 
 
-@pytest.mark.parametrize("name", ["Europe/Nowhere", "CET:-1", "5", "<CET>"])
+@pytest.mark.parametrize(
+    "name", ["Europe/Nowhere", "CET:-1", "5", "<CET>", "CET-1/CEST", "CET-1CEST,x"]
+)
 def test_zone_of_the_environment_that_cannot_be_read_is_unknown(
     name: str, monkeypatch: pytest.MonkeyPatch, run: Run, sample: Path
 ) -> None:
@@ -78,8 +80,10 @@ def test_file_is_left_to_the_c_library(tmp_path: Path, monkeypatch: pytest.Monke
         (b"", " holds no time zone"),
         (b"Europe/Berlin\n", " holds no time zone"),
         (ZONE_FILE[:-1], " holds no time zone"),
+        (b"TZif2\n", " holds no time zone"),
+        (ZONE_FILE[:44] + b"\n" + ZONE_FILE[45:], " holds no time zone"),
     ],
-    ids=["dangling", "empty", "text", "cut"],
+    ids=["dangling", "empty", "text", "cut", "head", "damaged"],
 )
 @pytest.mark.parametrize("place", ["TZ", "localtime"])
 def test_file_that_holds_no_zone(
