@@ -62,7 +62,13 @@ class IntegrationLog(Resource):
         from . import entries  # here, so that only an alert pays for it
 
         seen = self.pipeline.stages() if self.pipeline else {}
-        failures = [failure for name in troubled for failure in seen[name].failures]
+        stages = [seen[name] for name in troubled]
+        # One that was followed by a success long ago is not the present trouble.
+        failures = [
+            stage.failures[0]
+            for stage in stages
+            if stage.failures and (stage.streak or stage.seconds_since(stage.failures[0]) <= 3600)
+        ]
         try:
             listed = entries.parse(fetch(), self._clock())
         except PluginError as error:

@@ -270,3 +270,24 @@ def test_login_is_used_for_the_log_as_well(run: Run, monkeypatch: pytest.MonkeyP
         _, out = run("-H", "cqd.example.com", "-l", "m", "-v", *AT_DOCUMENTED_MOMENT)
     assert "\n  log 2015-01-18 10:30:59+00:00  Cube: failed\n" in out
     assert "Passw0rd" not in out
+
+
+def test_old_failure_is_not_the_present_trouble(run: Run) -> None:
+    status = {
+        "LastSuccessIntegrations": ["01/18/2015 05:00:00"],
+        "LastSuccessCubeProcessings": ["01/18/2015 10:30:00"],
+        "LastFailedIntegrations": ["01/15/2015 10:00:00"],
+        "LastFailedCubeProcessings": None,
+        "LastDataIntegrationStart": None,
+        "LastCubeProcessingStart": None,
+    }
+    listed = [
+        entry(LogCategory="Archive", LogTime="2015-01-18T06:00:00", LogDescription="new"),
+        entry(LogCategory="Archive", LogTime="2015-01-15T10:00:00", LogDescription="old"),
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}{STATUS_PATH}", json=status)
+        mocked.get(f"{HOST}{LOG_PATH}", json=listed)
+        options = ("--log-entries", "1", *AT_DOCUMENTED_MOMENT)
+        _, out = run("-H", "cqd.example.com", *options)
+    assert out.endswith("\nlog 2015-01-18 06:00:00+00:00  Archive: new\n")
