@@ -320,6 +320,23 @@ def look_at(tree: Tree) -> None:
         )
 
 
+def test_debian_package_trusts_no_others_than_ca_file(tree: Tree, lab: WindowsLoginLab) -> None:
+    """Debian's urllib3 names the system's authorities to whoever names none."""
+    url = lab.acceptor().url + STATUS_PATH
+    tree.path("etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
+    with tree.path("etc/ssl/certs/ca-certificates.crt").open("ab") as system:
+        system.write(lab.ca_file.read_bytes())
+    other = "/etc/ssl/certs/ISRG_Root_X1.pem"
+    options = ("--url", url, "--timezone=UTC")
+    assert "HTTP 401" in tree.check(*options).out
+    assert tree.check(*options, "--ca-file", other) == (
+        2,
+        "CQD CRITICAL - TLS with localhost: the authority of its certificate is not trusted; "
+        "give it with --ca-file\n",
+        "",
+    )
+
+
 def test_configuration_of_the_debian_package(tree: Tree, tmp_path: Path) -> None:
     """Nagios reads the commands by itself; the rest are examples."""
     commands = tree.path("etc/nagios-plugins/config/cqd_integration.cfg")
