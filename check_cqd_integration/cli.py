@@ -11,9 +11,11 @@ import io
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from .errors import PluginError
 from .output import clean, first_line
@@ -28,13 +30,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     Standard error stays empty, whatever a library has to say: Icinga puts it before the output.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    with contextlib.suppress(ValueError):  # in a thread other than the main one
-        # So that a scheduler that ends the check, as Icinga does, is told how far it came.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = _at_sigterm(_interrupt)
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         code, lines = _run(arguments)
-        return code if _print(lines) else _UNKNOWN
+        _at_sigterm(signal.SIG_IGN)  # what was found is told
+        printed = _print(lines)
+    if argv is not None:  # otherwise the process ends now
+        _at_sigterm(before)
+    return code if printed else _UNKNOWN
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Let a scheduler that ends the check, as Icinga does, be told how far it came; once."""
+    _at_sigterm(signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _at_sigterm(handler: Any) -> Any:
+    """Set what SIGTERM does, and return what it did; only the main thread can."""
+    if threading.current_thread() is threading.main_thread():
+        return signal.signal(signal.SIGTERM, handler)
+    return None
 
 
 def _run(arguments: Sequence[str]) -> tuple[int, list[str]]:

@@ -6,6 +6,8 @@ and which known cause would look like that; no more.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from .durations import in_words
 from .pipeline import Pipeline
 
@@ -14,8 +16,8 @@ _MANY = 4 * _CYCLE
 """Seconds without any stamp after which it is not a late run any more."""
 
 
-def of(pipeline: Pipeline) -> list[str]:
-    """Return the hints, one line each, for a pipeline of which a stage is in trouble."""
+def of(pipeline: Pipeline, troubled: Collection[str]) -> list[str]:
+    """Return the hints, one line each, for a pipeline of which these stages are in trouble."""
     idle, integration, cube = pipeline.idle, pipeline.integration, pipeline.cube
     if idle is not None and idle > _MANY:
         return [
@@ -26,7 +28,8 @@ def of(pipeline: Pipeline) -> list[str]:
         return [f"hint: both steps fail, so look at the archive step first; {_OF_ARCHIVE}"]
     if integration.streak:
         return [f"hint: the archive step fails; {_OF_ARCHIVE}"]
-    if cube.streak and integration.age is not None and integration.age <= _MANY:
+    works = integration.age is not None and integration.age <= _MANY
+    if cube.streak and works and "cube" in troubled and "integration" not in troubled:
         return [
             "hint: the archive step works and the cube step fails; one known cause are clients "
             "whose clock is more than 60 years off"

@@ -21,7 +21,14 @@ import urllib3
 from . import __version__
 from .answer import Answer, read_limited
 from .deadline import Deadline
-from .errors import AnswerError, LoginError, PortalError, UnreachableError, UsageError
+from .errors import (
+    AnswerError,
+    LoginError,
+    PluginError,
+    PortalError,
+    UnreachableError,
+    UsageError,
+)
 from .transport import Transport, Trust, explain
 
 if TYPE_CHECKING:
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
 
 _STATUS = "/status"
 _MAX_REDIRECTS = 5
+_LONGEST = 200
+"""Characters of an address, which a redirect may have brought, in what went over the wire."""
 _CHUNK = 16384
 _HEADERS = {
     "User-Agent": f"check_cqd_integration/{__version__}",
@@ -79,7 +88,7 @@ class Portal:
         url = urlsplit(self._url)
         path, status = url.path[: -len(_STATUS)], url.path[-len(_STATUS) :]
         if status.lower() != _STATUS:
-            raise UsageError("its address is known only if that of the status ends in /Status")
+            raise PluginError("its address is known only if that of the status ends in /Status")
         return self._read_200(url._replace(path=path, query="").geturl(), deadline)[1]
 
     def close(self) -> None:
@@ -203,9 +212,10 @@ class Portal:
         allowed = same_origin or (upgraded and same_host and self._credentials is None)
         if allowed and "@" not in target.netloc:
             return target
+        host = target.netloc.rpartition("@")[2][:60]
         raise PortalError(
-            f"the portal redirects to {target.scheme}://{target.netloc.rpartition('@')[2][:60]}, "
-            f"which is not followed; if that is right, give its address with --url"
+            f"the portal redirects to {target.scheme[:20]}://{host}, which is not followed; if "
+            f"that is right, give its address with --url"
         )
 
     def _refusal(self, response: requests.Response) -> PortalError:
@@ -311,7 +321,7 @@ def _hint(login: Login) -> str:
 
 
 def _without_query(url: SplitResult) -> str:
-    return f"{url.scheme}://{url.netloc}{url.path.partition(';')[0]}"
+    return f"{url.scheme}://{url.netloc}{url.path.partition(';')[0]}"[:_LONGEST]
 
 
 def _offered(response: requests.Response) -> list[str]:

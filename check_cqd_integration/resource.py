@@ -67,7 +67,7 @@ class IntegrationLog(Resource):
         failures = [
             stage.failures[0]
             for stage in stages
-            if stage.failures and (stage.streak or stage.seconds_since(stage.failures[0]) <= 3600)
+            if stage.last_failure is not None and (stage.streak or stage.last_failure <= 3600)
         ]
         try:
             listed = entries.parse(fetch(), self._clock())

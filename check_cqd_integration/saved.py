@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .answer import Answer, read_limited
 from .deadline import Deadline
-from .errors import UsageError
+from .errors import PluginError, UsageError
 
 
 class SavedAnswer:
@@ -29,8 +29,8 @@ class SavedAnswer:
             raise UsageError(f"{deadline.step}: {reason}") from error
 
     def fetch_log(self, deadline: Deadline) -> bytes:
-        """Raise UsageError: there is none."""
-        raise UsageError("a saved answer has none")
+        """Raise PluginError: there is none."""
+        raise PluginError("a saved answer has none")
 
     def close(self) -> None:
         """Do nothing: the file was closed once it was read."""

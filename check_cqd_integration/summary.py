@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SEVERITY = (Ok, Warn, Unknown, Critical)
 _LONGEST = 200
-"""Characters of an entry of the portal's log."""
+"""Characters of a line that holds words of the portal."""
 _ROOM = MAX_TEXT - len("CQD CRITICAL - ")
 
 
@@ -95,16 +95,16 @@ class StatusText(Summary):
         if self._verbosity >= 1:
             for subject in _subjects(results):
                 lines.append(subject.in_full())
-                of_it = [entry for entry in entries if entry.stage == subject.name]
-                lines += [f"  {_logged(entry, seen)}" for entry in of_it]
-                entries = [entry for entry in entries if entry not in of_it]
+                lines += [f"  {_logged(e, seen)}" for e in entries if e.stage == subject.name]
+                entries = [entry for entry in entries if entry.stage != subject.name]
         lines += [_logged(entry, seen) for entry in entries]
         if excerpt and not excerpt.entries:
-            lines.append(f"log not read: {excerpt.problem}" if excerpt.problem else "log is empty")
-        if self._verbosity >= 1 and self.troubled(results):
+            problem = excerpt.problem
+            lines.append(_cut(f"log not read: {problem}") if problem else "log is empty")
+        if self._verbosity >= 1 and (troubled := self.troubled(results)):
             from . import hints  # here, as the next one, so that only who wants it pays for it
 
-            lines += hints.of(seen)
+            lines += hints.of(seen, troubled)
         if self._verbosity >= 2:
             from . import timeline
 
@@ -164,7 +164,10 @@ def _subjects(results: Results) -> list[_Subject]:
 
 def _logged(entry: Entry, seen: Pipeline) -> str:
     time = entry.moment.astimezone(seen.zone).isoformat(" ")
-    line = f"log {time}  {entry.category}: {entry.description}"
+    return _cut(f"log {time}  {entry.category}: {entry.description}")
+
+
+def _cut(line: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 

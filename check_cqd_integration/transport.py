@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import urllib3
@@ -80,19 +81,21 @@ class Trust(NamedTuple):
 
 
 def _indexed_authorities() -> str | None:
-    """Return the operating system's directory of authorities, if all of them are in its index.
+    """Return the operating system's directory of authorities, if its index holds its bundle.
 
-    OpenSSL then reads the one that signed what it is shown. Otherwise it reads the bundle that
-    lies beside, with all of them, which takes longer than the whole request.
+    OpenSSL then reads the one that signed what it is shown. Otherwise it reads the bundle as well,
+    which takes longer than the whole request.
     """
     system = ssl.get_default_verify_paths()
     if not system.cafile or not system.capath:
         return None
     if os.path.dirname(os.path.realpath(system.cafile)) != os.path.realpath(system.capath):
         return None
-    with contextlib.suppress(OSError), open(system.cafile, "rb") as bundle:
+    with contextlib.suppress(OSError):
         names = [name for name in os.listdir(system.capath) if _INDEXED.fullmatch(name)]
-        if len(names) == bundle.read().count(b"-----BEGIN "):
+        indexed = [Path(system.capath, name).read_bytes() for name in names]
+        bundle = Path(system.cafile).read_bytes()
+        if sum(map(len, indexed)) == len(bundle) and all(each in bundle for each in indexed):
             return system.capath
     return None
 
@@ -262,6 +265,8 @@ def explain(error: BaseException, deadline: Deadline) -> PluginError:
     """Return what an error of requests, urllib3 or below means at the step it happened."""
     chain = list(_chain(error))
     error = chain[-1]
+    if isinstance(error, socket.gaierror):
+        error = _out_of_descriptors() or error
     if isinstance(error, (TimeoutError, socket.timeout)):
         if deadline.is_over:
             return deadline.passed()
@@ -286,6 +291,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     # A TypeError is urllib3's own, before version 2: it tries an argument of Python 2.
     if before is not None and not isinstance(before, TypeError):
         yield from _chain(before)
+
+
+def _out_of_descriptors() -> OSError | None:
+    """Return the error of a host that has none left: the C library then finds no name."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error
+    return None
 
 
 def _reason(error: BaseException) -> str:

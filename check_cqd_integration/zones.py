@@ -24,14 +24,16 @@ def named(name: str) -> tzinfo:
     """Return the zone with this IANA name; raises ValueError if this host does not know it."""
     if name == "UTC":
         return timezone.utc
-    from zoneinfo import ZoneInfo  # only where a zone is named: it takes time
+    import zoneinfo  # only where a zone is named: it takes time
 
     try:
-        return ZoneInfo(name)
+        # Python reads a file that was cut for ever, or takes what is left of it for the zone.
+        paths = (os.path.join(folder, name) for folder in zoneinfo.TZPATH)
+        if all(map(_is_zone, filter(os.path.isfile, paths))):
+            return zoneinfo.ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(
-            f"{name!r} is not a zone this host knows, like Europe/Berlin, UTC or local"
-        ) from None
+        pass
+    raise ValueError(f"{name!r} is not a zone this host knows, like Europe/Berlin, UTC or local")
 
 
 def local() -> tzinfo | None:
@@ -57,18 +59,21 @@ def local() -> tzinfo | None:
 
 
 def _check(path: str) -> None:
-    """Raise UsageError for a file that does not hold a whole zone (TZif, RFC 8536)."""
+    """Raise UsageError for a file that does not hold a whole zone."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        is_zone = _is_zone(path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; give --timezone") from error
-    if not _is_whole(data):
+    if not is_zone:
         raise UsageError(f"{path} holds no time zone; give --timezone")
 
 
-def _is_whole(data: bytes) -> bool:
-    """Tell whether both blocks and the footer are there (RFC 8536, section 3)."""
+def _is_zone(path: str) -> bool:
+    """Tell whether a file has both blocks and the footer of a zone (TZif, RFC 8536, section 3)."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        return False  # reading a pipe could take for ever
+    with open(path, "rb") as file:
+        data = file.read()
     begin = 0
     for size in (4, 8):
         head = data[begin : begin + 44]

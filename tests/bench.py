@@ -282,6 +282,16 @@ def machine() -> str:
     return f"{cores}, {versions}; medians of {ROUNDS} rounds."
 
 
+def tell(parts: Sequence[str], document: Path, target: str) -> None:
+    """Print these lines and, with --write, put them into the document, below its mark."""
+    print("\n".join(parts))
+    if "--write" in sys.argv:
+        text = document.read_text(encoding="utf-8")
+        between = f"(?<=<!-- {target} -->\n).*(?=<!-- end -->)"
+        told = "\n" + "\n".join(parts) + "\n\n"
+        document.write_text(re.sub(between, lambda _: told, text, flags=re.S), encoding="utf-8")
+
+
 def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -291,12 +301,7 @@ def main() -> None:
         commands |= login_commands(stack, folder)
         parts = [machine(), "", *of_commands(commands), ""]
         parts += [*of_sizes(dict(sized_commands(folder))), "", of_faults()]
-    print("\n".join(parts))
-    if "--write" in sys.argv:
-        text = DOCUMENT.read_text(encoding="utf-8")
-        between = "(?<=<!-- make bench -->\n).*(?=<!-- end -->)"
-        told = "\n" + "\n".join(parts) + "\n\n"
-        DOCUMENT.write_text(re.sub(between, lambda _: told, text, flags=re.S), encoding="utf-8")
+    tell(parts, DOCUMENT, "make bench")
 
 
 if __name__ == "__main__":

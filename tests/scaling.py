@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import PLUGIN, ROUNDS, Command, Cost, machine, medians, table
+from bench import PLUGIN, ROUNDS, Command, Cost, machine, medians, table, tell
 from icinga_lab import Authority, Icinga, processes
 from portal_simulator import STATUS_PATH
 
@@ -303,12 +303,7 @@ def measured(directory: Path) -> list[str]:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="scaling-") as directory:
         parts = measured(Path(directory))
-    print("\n".join(parts))
-    if "--write" in sys.argv:
-        text = DOCUMENT.read_text(encoding="utf-8")
-        between = "(?<=<!-- make scaling -->\n).*(?=<!-- end -->)"
-        told = "\n" + "\n".join(parts) + "\n\n"
-        DOCUMENT.write_text(re.sub(between, lambda _: told, text, flags=re.S), encoding="utf-8")
+    tell(parts, DOCUMENT, "make scaling")
 
 
 if __name__ == "__main__":

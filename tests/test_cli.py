@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,18 @@ def test_only_the_network_pays_for_requests(sample: Path, options: list[str]) ->
     )
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert process.returncode == 0
+
+
+def test_unknown_if_terminated(run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(check, "run", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_signals_are_left_alone_in_another_thread(
+    capsys: pytest.CaptureFixture[str], sample: Path
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(main, [*REPLAY, str(sample)]).result() == 2
+    assert capsys.readouterr().out == DOCUMENTED_LINE

@@ -64,4 +64,12 @@ def stage(
     ],
 )
 def test_hint(integration: Stage, cube: Stage, hint: str | None) -> None:
-    assert hints.of(Pipeline(integration, cube, timezone.utc)) == ([hint] if hint else [])
+    seen = Pipeline(integration, cube, timezone.utc)
+    assert hints.of(seen, ["cube"]) == ([hint] if hint else [])
+
+
+@pytest.mark.parametrize("troubled", [["integration"], ["integration", "cube"]])
+def test_archive_step_that_is_in_trouble_does_not_work(troubled: list[str]) -> None:
+    seen = Pipeline(stage((50,)), stage((50,), (1,)), timezone.utc)
+    assert hints.of(seen, ["cube"]) == [CUBE_STEP]
+    assert hints.of(seen, troubled) == []

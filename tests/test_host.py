@@ -35,6 +35,17 @@ def no_file_can_be_written() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
+def asked(portal: PortalSimulator, command: Sequence[str], **more: Any) -> tuple[int, str, str]:
+    process = subprocess.run(
+        [*command, "-u", url_of(portal), *AT_DOCUMENTED_MOMENT],
+        capture_output=True,
+        text=True,
+        check=False,
+        **more,
+    )
+    return process.returncode, masked(process.stdout), process.stderr
+
+
 @ANY_COMMAND
 @pytest.mark.parametrize(
     ("environment", "more"),
@@ -79,16 +90,7 @@ def test_answer_is_the_same(
     environment: dict[str, str],
     more: dict[str, Any],
 ) -> None:
-    process = subprocess.run(
-        [*command, "-u", url_of(portal), *AT_DOCUMENTED_MOMENT],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        **more,
-    )
-    outcome = process.returncode, masked(process.stdout), process.stderr
-    assert outcome == (2, OVER_THE_NETWORK, "")
+    assert asked(portal, command, env=environment, **more) == (2, OVER_THE_NETWORK, "")
 
 
 def test_netrc_is_not_read(portal: PortalSimulator, tmp_path: Path) -> None:
@@ -108,15 +110,7 @@ def test_current_directory_is_not_trusted(
 ) -> None:
     for module in ("requests", "nagiosplugin", "urllib3", "argparse", "json", "ssl", "gssapi"):
         (tmp_path / f"{module}.py").write_text("raise SystemExit('hostile')")
-    process = subprocess.run(
-        [*command, "-u", url_of(portal), *AT_DOCUMENTED_MOMENT],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    outcome = process.returncode, masked(process.stdout), process.stderr
-    assert outcome == (2, OVER_THE_NETWORK, "")
+    assert asked(portal, command, cwd=tmp_path) == (2, OVER_THE_NETWORK, "")
 
 
 def code_with_standard_output(descriptor: int, sample: Path, *, close: bool = False) -> int:
@@ -178,6 +172,8 @@ def test_signal_that_ends_the_check_is_told(number: signal.Signals) -> None:
     ):
         assert asked.wait(60)
         process.send_signal(number)
+        for _ in range(20):  # what ends a process does not always ask once
+            process.send_signal(signal.SIGTERM)
         output, errors = process.communicate()
     assert (process.returncode, output, errors) == (
         3,

@@ -291,3 +291,9 @@ def test_old_failure_is_not_the_present_trouble(run: Run) -> None:
         options = ("--log-entries", "1", *AT_DOCUMENTED_MOMENT)
         _, out = run("-H", "cqd.example.com", *options)
     assert out.endswith("\nlog 2015-01-18 06:00:00+00:00  Archive: new\n")
+
+
+def test_words_of_a_redirect_are_cut(run: Run) -> None:
+    (line,) = with_log(run, status_code=302, headers={"Location": f"{9000 * 'a'}://{9000 * 'b'}/"})
+    assert line.startswith(f"log not read: the portal redirects to {20 * 'a'}://{60 * 'b'}, which")
+    assert len(line) <= 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import ssl
 import subprocess
@@ -31,6 +32,8 @@ from raw_server import (
     tunnel,
 )
 from test_portal import HEAD, OVER_THE_NETWORK, WITHOUT_DATE
+
+from check_cqd_integration import transport
 
 CA = trustme.CA()
 LOCALHOST = CA.issue_cert("localhost")
@@ -121,12 +124,12 @@ def hash_of_subject(certificate: bytes) -> str:
     ("in_bundle", "in_index", "is_trusted"),
     [
         (["ours"], ["ours"], True),
-        (["other"], ["ours"], True),  # as many: the index is read, the bundle is not
+        (["other"], ["ours"], True),
         (["ours", "other"], ["other"], True),
         (["ours", "other"], [], True),
         (["other"], ["other"], False),
     ],
-    ids=["complete", "index-alone", "incomplete", "bundle-alone", "neither"],
+    ids=["same", "index-alone", "incomplete", "bundle-alone", "neither"],
 )
 def test_index_of_the_operating_system_is_read_if_it_is_complete(
     run: Run,
@@ -147,6 +150,35 @@ def test_index_of_the_operating_system_is_read_if_it_is_complete(
     with https_portal(server_tls()) as url:
         _, out = run("-u", url, *AT_DOCUMENTED_MOMENT)
     assert (out == OVER_THE_NETWORK) == is_trusted
+
+
+@pytest.mark.parametrize(
+    ("in_bundle", "in_index", "is_same"),
+    [
+        ([b"a\n", b"b\n"], [b"b\n", b"a\n"], True),
+        ([b"a\n", b"b\n"], [b"a\n", b"c\n"], False),
+        ([b"a\n", b"b\n"], [b"a\n"], False),
+        ([b"a\n"], [b"a\n", b"a\n"], False),
+        ([b"a\n"], [b"a\n", None], False),  # a link to nowhere
+    ],
+    ids=["same", "another", "missing", "doubled", "dangling"],
+)
+def test_index_counts_only_if_it_holds_what_the_bundle_does(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_bundle: list[bytes],
+    in_index: list[bytes | None],
+    is_same: bool,
+) -> None:
+    (tmp_path / "bundle.crt").write_bytes(b"".join(in_bundle))
+    for number, content in enumerate(in_index):
+        link, file = tmp_path / f"0123456{number}.0", tmp_path / f"{number}.pem"
+        link.symlink_to(file)
+        if content is not None:
+            file.write_bytes(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.crt"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert transport._indexed_authorities() == (str(tmp_path) if is_same else None)
 
 
 def test_bundle_elsewhere_is_read_whatever_the_index_holds(
@@ -332,6 +364,20 @@ def test_name_that_is_not_found(
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lookup_fails(code))
     assert run("-H", "cqd.example.com") == critical(f"looking up cqd.example.com: {reason}")
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+def test_name_that_is_not_found_for_want_of_a_descriptor(
+    run: Run, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(code, "")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup_fails(socket.EAI_NONAME))
+    monkeypatch.setattr(os, "open", refused)
+    outcome = run("-H", "cqd.example.com", "--http")
+    monkeypatch.undo()
+    assert outcome == unknown(f"looking up cqd.example.com: {os.strerror(code)}")
 
 
 def test_name_that_is_too_long(run: Run) -> None:

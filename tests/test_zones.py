@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zoneinfo
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -112,4 +114,27 @@ def test_host_without_localtime_is_in_utc(tmp_path: Path, monkeypatch: pytest.Mo
     assert zones.local() is None
     monkeypatch.setenv("TZ", missing)
     with pytest.raises(UsageError):
+        zones.local()
+
+
+@pytest.mark.parametrize("cut", [1, 30], ids=["line-end", "footer"])
+def test_named_zone_whose_file_was_cut(
+    cut: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Whole").write_bytes(ZONE_FILE)
+    (tmp_path / "Cut").write_bytes(ZONE_FILE[:-cut])
+    monkeypatch.setattr(zoneinfo, "TZPATH", (str(tmp_path),))
+    # zoneinfo itself looks at the path that it had when it was imported.
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", lambda name: timezone.utc)
+    assert zones.named("Whole") is timezone.utc
+    with pytest.raises(ValueError, match="'Cut' is not a zone this host knows"):
+        zones.named("Cut")
+
+
+def test_pipe_in_place_of_a_zone_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("TZ", str(tmp_path / "pipe"))
+    with pytest.raises(UsageError, match="holds no time zone; give --timezone"):
         zones.local()
