@@ -15,7 +15,6 @@ import requests_mock
 from conftest import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, Run, url_of
 from portal_simulator import DOCUMENTED, LOG_PATH, STATUS_PATH, PortalSimulator
 from raw_server import raw_server, read_head, silent
-from readme import README
 from test_cli import DOCUMENTED_LINE
 from test_portal import OVER_THE_NETWORK, WITHOUT_DATE
 
@@ -56,12 +55,6 @@ def test_reason_of_a_failure_stands_below_the_stage(
     status, log = portal.requests
     assert (status.path, log.path) == (STATUS_PATH, LOG_PATH)
     assert status.client_port == log.client_port
-
-
-def test_readme_shows_it(run: Run, portal: PortalSimulator) -> None:
-    _, out = run("-u", url_of(portal), "-v", *AT_DOCUMENTED_MOMENT)
-    shown = f"$ check_cqd_integration --hostname portal.example.com -v\n{masked(out)}```"
-    assert shown in README.read_text(encoding="utf-8")
 
 
 def test_log_without_v_if_it_is_wanted(run: Run, portal: PortalSimulator) -> None:

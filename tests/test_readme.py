@@ -6,7 +6,10 @@ import ast
 import re
 
 import pytest
+from conftest import AT_DOCUMENTED_MOMENT, Run, url_of
+from portal_simulator import PortalSimulator
 from readme import README, rendered
+from test_log import masked
 
 import check_cqd_integration
 from check_cqd_integration.options import build_parser
@@ -50,3 +53,9 @@ def test_lower_room_never_imports_a_higher_one() -> None:
             if isinstance(node, ast.ImportFrom) and node.level:
                 imported = [node.module] if node.module else [name.name for name in node.names]
                 assert not {*imported} & {*rooms[: place + 1]}, room
+
+
+def test_reason_of_a_failure_is_that_of_the_simulator(run: Run, portal: PortalSimulator) -> None:
+    _, out = run("-u", url_of(portal), "-v", *AT_DOCUMENTED_MOMENT)
+    shown = f"$ check_cqd_integration --hostname portal.example.com -v\n{masked(out)}```"
+    assert shown in README.read_text(encoding="utf-8")
