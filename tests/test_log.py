@@ -91,8 +91,15 @@ def test_log_is_not_asked_for_unless_a_graded_stage_is_in_trouble(
 ) -> None:
     with PortalSimulator(clock=lambda: DOCUMENTED_MOMENT, zone=timezone.utc) as portal:
         more = ("-v", "--log-entries", "5", *options, *AT_DOCUMENTED_MOMENT)
-        run("-u", url_of(portal, scenario), *more)
+        _, out = run("-u", url_of(portal, scenario), *more)
         assert len(portal.requests) == 1
+    assert "this is a bug" not in out
+
+
+def test_log_is_asked_for_if_a_stage_is_a_warning(run: Run) -> None:
+    with PortalSimulator(clock=lambda: DOCUMENTED_MOMENT, zone=timezone.utc) as portal:
+        assert run("-u", url_of(portal, "recovered"), "-v", *AT_DOCUMENTED_MOMENT)[0] == 1
+        assert len(portal.requests) == 2
 
 
 def entry(**fields: str) -> dict[str, str]:
@@ -265,25 +272,51 @@ def test_login_is_used_for_the_log_as_well(run: Run, monkeypatch: pytest.MonkeyP
     assert "Passw0rd" not in out
 
 
-def test_old_failure_is_not_the_present_trouble(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("success", "failure", "shown"),
+    [
+        ("05:00:00", "09:31:00", "old"),  # followed by nothing
+        ("09:40:00", "09:31:00", "old"),  # an hour ago
+        ("09:40:00", "09:30:59", "new"),
+        ("05:00:00", "04:00:00", "new"),
+        ("05:00:00", "05:00:01", "old"),  # the newest of all that ended, however long ago
+    ],
+)
+def test_failure_long_past_is_not_the_present_trouble(
+    run: Run, success: str, failure: str, shown: str
+) -> None:
     status = {
-        "LastSuccessIntegrations": ["01/18/2015 05:00:00"],
+        "LastSuccessIntegrations": [f"01/18/2015 {success}"],
         "LastSuccessCubeProcessings": ["01/18/2015 10:30:00"],
-        "LastFailedIntegrations": ["01/15/2015 10:00:00"],
+        "LastFailedIntegrations": [f"01/18/2015 {failure}"],
         "LastFailedCubeProcessings": None,
         "LastDataIntegrationStart": None,
         "LastCubeProcessingStart": None,
     }
     listed = [
-        entry(LogCategory="Archive", LogTime="2015-01-18T06:00:00", LogDescription="new"),
-        entry(LogCategory="Archive", LogTime="2015-01-15T10:00:00", LogDescription="old"),
+        entry(LogCategory="", LogTime="2015-01-18T10:00:00", LogDescription="new"),
+        entry(LogCategory="", LogTime=f"2015-01-18T{failure}", LogDescription="old"),
     ]
     with requests_mock.Mocker() as mocked:
         mocked.get(f"{HOST}{STATUS_PATH}", json=status)
         mocked.get(f"{HOST}{LOG_PATH}", json=listed)
-        options = ("--log-entries", "1", *AT_DOCUMENTED_MOMENT)
+        options = ("--log-entries", "1", "-w", "30m", *AT_DOCUMENTED_MOMENT)
         _, out = run("-H", "cqd.example.com", *options)
-    assert out.endswith("\nlog 2015-01-18 06:00:00+00:00  Archive: new\n")
+    assert out.splitlines()[1].endswith(f": {shown}")
+
+
+def test_entry_is_in_the_time_of_the_portal(run: Run, portal: PortalSimulator) -> None:
+    moment = ("--now", "2015-01-18T01:31:00Z", "--timezone", "Asia/Tokyo")
+    _, out = run("-u", url_of(portal), "--log-entries", "1", *moment)
+    assert out.splitlines()[1].startswith("log 2015-01-18 10:30:58+09:00  Cube: ")
+
+
+@pytest.mark.parametrize(("more", "end"), [(0, "x"), (1, "...")])
+def test_entry_of_200_characters_is_whole(run: Run, more: int, end: str) -> None:
+    begin = "log 2015-01-18 10:30:59+00:00  Cube: "
+    (line,) = with_log(run, json=[entry(LogDescription=(200 + more - len(begin)) * "x")])
+    assert len(line) == 2 + 200
+    assert line.endswith(end)
 
 
 def test_words_of_a_redirect_are_cut(run: Run) -> None:
