@@ -266,7 +266,7 @@ def explain(error: BaseException, deadline: Deadline) -> PluginError:
     chain = list(_chain(error))
     error = chain[-1]
     if isinstance(error, socket.gaierror):
-        error = _out_of_descriptors() or error
+        error = _of_this_host(error) or error
     if isinstance(error, (TimeoutError, socket.timeout)):
         if deadline.is_over:
             return deadline.passed()
@@ -278,8 +278,8 @@ def explain(error: BaseException, deadline: Deadline) -> PluginError:
         is_refusal = match[1].startswith("4") and match[1] not in ("408", "429")
         kind = PortalError if is_refusal else UnreachableError
         return kind(f"{deadline.step}: the proxy refuses (HTTP {match[1]})")
-    # A host that has run out of something says nothing of the portal.
-    is_ours = getattr(error, "errno", None) in _OUT_OF_RESOURCES
+    # A host that lacks something says nothing of the portal.
+    is_ours = getattr(error, "errno", None) in _LACKING
     return (UsageError if is_ours else UnreachableError)(f"{deadline.step}: {_reason(error)}")
 
 
@@ -293,12 +293,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield from _chain(before)
 
 
-def _out_of_descriptors() -> OSError | None:
-    """Return the error of a host that has none left: the C library then finds no name."""
+def _of_this_host(error: socket.gaierror) -> OSError | None:
+    """Return what this host lacks: without a descriptor, the C library finds no name."""
+    if error.errno == socket.EAI_MEMORY:
+        return OSError(errno.ENOMEM, "")
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        return error
+    except OSError as lacking:
+        return lacking
     return None
 
 
@@ -326,18 +328,17 @@ def _reason(error: BaseException) -> str:
     return "what came is not proper HTTP"
 
 
-_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+_NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_LACKING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, *_NO_ADDRESS)
 _CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-_NO_IPV6 = "this host has no address to connect from; is its IPv6 off?"
 _NO_WAY = {
     errno.EHOSTUNREACH: "no route to host; is it up, does a firewall forbid it?",
     errno.EACCES: "permission denied; does a firewall or SELinux forbid it?",
     errno.EINVAL: "no way from here; a blackhole route, or an address without its zone?",
-    errno.EADDRNOTAVAIL: _NO_IPV6,
-    errno.EAFNOSUPPORT: _NO_IPV6,
+    **dict.fromkeys(_NO_ADDRESS, "no address or port to connect from; is this host's IPv6 off?"),
 }
 """Where the words of the C library lead astray."""
-_NOT_ASKED = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
+_NOT_ASKED = (*_NO_ADDRESS, errno.ENETUNREACH)
 """Nothing was sent to such an address."""
 _ANOTHER_NAME = "its certificate is for another name"
 _CERTIFICATE_TROUBLE = {

@@ -380,6 +380,13 @@ def test_name_that_is_not_found_for_want_of_a_descriptor(
     assert outcome == unknown(f"looking up cqd.example.com: {os.strerror(code)}")
 
 
+def test_lookup_for_which_there_is_no_memory(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lookup_fails(socket.EAI_MEMORY))
+    assert run("-H", "cqd.example.com", "--http") == unknown(
+        "looking up cqd.example.com: Cannot allocate memory"
+    )
+
+
 def test_name_that_is_too_long(run: Run) -> None:
     host = 64 * "a"
     assert run("-H", host) == critical(f"looking up {host}: there is no host of this name")
@@ -390,6 +397,9 @@ def test_connection_refused(run: Run) -> None:
     assert run("-u", f"http://127.0.0.1:{port}/") == critical(
         f"connecting to 127.0.0.1 port {port}: connection refused; is the server running?"
     )
+
+
+NO_ADDRESS = "no address or port to connect from; is this host's IPv6 off?"
 
 
 @pytest.mark.parametrize(
@@ -410,14 +420,8 @@ def test_connection_refused(run: Run) -> None:
                 "{step}: no way from here; a blackhole route, or an address without its zone?"
             ),
         ),
-        (
-            errno.EADDRNOTAVAIL,
-            critical("{step}: this host has no address to connect from; is its IPv6 off?"),
-        ),
-        (
-            errno.EAFNOSUPPORT,
-            critical("{step}: this host has no address to connect from; is its IPv6 off?"),
-        ),
+        (errno.EADDRNOTAVAIL, unknown(f"{{step}}: {NO_ADDRESS}")),
+        (errno.EAFNOSUPPORT, unknown(f"{{step}}: {NO_ADDRESS}")),
         # The system's own limit, not that of -t.
         (errno.ETIMEDOUT, critical("{step}: connection timed out")),
         (errno.ENOTCONN, critical("{step}: the connection was closed by the other side")),

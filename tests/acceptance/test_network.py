@@ -15,7 +15,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -71,7 +71,7 @@ NO_NAME_SERVER = "the name servers fail, or do not answer"
 NO_ROUTE = "no route to host; is it up, does a firewall forbid it?"
 DENIED = "permission denied; does a firewall or SELinux forbid it?"
 NO_WAY = "no way from here; a blackhole route, or an address without its zone?"
-NO_IPV6 = "this host has no address to connect from; is its IPv6 off?"
+NO_ADDRESS = "no address or port to connect from; is this host's IPv6 off?"
 NO_NETWORK = os.strerror(101)
 GONE_DEAD = [
     ("router", "link set cable down"),
@@ -102,6 +102,10 @@ def without_ipv6(lab: NetworkLab) -> None:
 
 def is_critical(outcome: Outcome, message: str) -> None:
     assert outcome[:2] == (2, f"CQD CRITICAL - {message}\n")
+
+
+def is_unknown(outcome: Outcome, message: str) -> None:
+    assert outcome[:2] == (3, f"CQD UNKNOWN - {message}\n")
 
 
 def is_healthy(outcome: Outcome) -> None:
@@ -248,7 +252,7 @@ def test_host_without_ipv6(tmp_path: Path) -> None:
         # Not that IPv6 is off, which is no fault while there is IPv4.
         reason = "connection refused; is the server running?"
         is_critical(lab.check(*ASK), f"connecting to {NAME} port 80: {reason}")
-        is_critical(lab.check("-H", "6.test"), f"connecting to 6.test port 443: {NO_IPV6}")
+        is_unknown(lab.check("-H", "6.test"), f"connecting to 6.test port 443: {NO_ADDRESS}")
         with portal(lab):
             outcome = lab.check(*ASK, *AT_MOMENT)
     is_healthy(outcome)
@@ -260,6 +264,17 @@ def test_share_of_an_address_while_ipv6_is_off(tmp_path: Path) -> None:
         without_ipv6(lab)
         outcome = lab.check(*ASK, *IN_TIME)
     is_critical(outcome, f"connecting to {NAME} port 80: connection timed out")
+
+
+def test_host_without_a_free_port(tmp_path: Path) -> None:
+    with NetworkLab(tmp_path, {NAME: [PORTAL]}) as lab, portal(lab):
+        lab.monitor.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40001")
+        with ExitStack() as taken:
+            with lab.monitor.inside():
+                for port in (40000, 40001):
+                    taken.enter_context(socket.create_server(("", port)))
+            is_unknown(lab.check(*ASK), f"connecting to {NAME} port 80: {NO_ADDRESS}")
+        is_healthy(lab.check(*ASK, *AT_MOMENT))
 
 
 def test_many_dead_addresses(tmp_path: Path, record_property: Record) -> None:
