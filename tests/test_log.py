@@ -219,6 +219,15 @@ def test_address_of_the_log_is_not_guessed(run: Run, portal: PortalSimulator) ->
     )
 
 
+def test_log_is_not_sent_the_query_of_the_status(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}{STATUS_PATH}", content=DOCUMENTED)
+        mocked.get(f"{HOST}{LOG_PATH}", json=[])
+        run("-u", f"{HOST}{STATUS_PATH}?of=status", "-v", *AT_DOCUMENTED_MOMENT)
+    status, log = mocked.request_history
+    assert (status.url, log.url) == (f"{HOST}{STATUS_PATH}?of=status", f"{HOST}{LOG_PATH}")
+
+
 def test_log_of_a_saved_answer(run: Run, sample: Any) -> None:
     options = ("--input", str(sample), *AT_DOCUMENTED_MOMENT)
     assert run(*options, "--log-entries", "1") == (
