@@ -81,10 +81,10 @@ class StatusText(Summary):
         """
         lines: list[str] = []
         if self._log.pipeline is not None:
-            lines += self._of_pipeline(self._log.pipeline, results)
+            lines = self._of_pipeline(self._log.pipeline, results)
         elif self._verbosity >= 1:
             state = str(results[0].state).upper()
-            lines += [f"[{state}] {stage}: not read" for stage in self._log.stages]
+            lines = [f"[{state}] {stage}: not read" for stage in self._log.stages]
         if self._verbosity >= 3:
             lines += self._exchange
         return lines
