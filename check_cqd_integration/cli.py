@@ -66,6 +66,8 @@ def _run(arguments: Sequence[str]) -> tuple[int, list[str]]:
         return _UNKNOWN, [first_line("unknown", text, [])]
     except KeyboardInterrupt:
         return _UNKNOWN, [first_line("unknown", "interrupted", [])]
+    except MemoryError:
+        return _UNKNOWN, [first_line("unknown", "this host has no memory left for the check", [])]
     except BaseException as error:  # a bug of ours
         text = f"this is a bug: {type(error).__name__}; -vvv shows where, please report it"
         lines = [first_line("unknown", text, [])]

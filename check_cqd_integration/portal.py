@@ -46,6 +46,8 @@ _HEADERS = {
 _SCHEMES = ("Negotiate", "NTLM", "Basic", "Digest", "Bearer")
 _HEADERS_WITHOUT_SECRETS = ("server", "date", "content-type", "content-length")
 _TRY_AGAIN = (408, 429)
+_UNLIMITED = ("br", "zstd")
+"""What urllib3, if it can at all, expands without a limit."""
 
 
 class Portal:
@@ -297,8 +299,9 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
 
 
 def _read(response: requests.Response) -> bytes:
-    if "," in response.headers.get("Content-Encoding", ""):
-        raise AnswerError("the answer is compressed more than once")
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in _UNLIMITED or "," in encoding:
+        raise AnswerError(f"the answer is compressed as {encoding[:20]}, which is not read")
     response.raw.enforce_content_length = True  # urllib3 before 2 takes a shorter body
     try:
         return read_limited(response.iter_content(_CHUNK))

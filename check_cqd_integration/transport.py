@@ -50,11 +50,12 @@ class Trust(NamedTuple):
         """Return the TLS settings; raises UsageError for a file that cannot be used."""
         try:
             context = self._believing()
-        except ssl.SSLError as error:
-            raise UsageError(f"--ca-file {self.ca_file}: no certificate in PEM format") from error
         except OSError as error:
-            what = f"--ca-file {self.ca_file}" if self.ca_file else "TLS settings of this host"
-            raise UsageError(f"{what}: {error.strerror}") from error
+            what, misread = "this host's OpenSSL", "it cannot be used"
+            if self.ca_file:
+                what, misread = f"--ca-file {self.ca_file}", "no certificate in PEM format"
+            reason = misread if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(f"{what}: {reason}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if _URLLIB3_COMPARES_NAMES:  # pragma: no cover (urllib3 before 2)
             context.check_hostname = False
@@ -175,7 +176,7 @@ class _Limited(io.RawIOBase):
 
 
 class _LimitedResponse(http.client.HTTPResponse):
-    """A response that can tell one that was cut; http.client would take half a head for a whole."""
+    """A response without cookies, that can tell a head that was cut from a whole one."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -185,6 +186,8 @@ class _LimitedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        # No cookie is wanted, and requests may take minutes to read one.
+        del self.headers["Set-Cookie"], self.headers["Set-Cookie2"]
         self._limited.cut = http.client.IncompleteRead(b"") if self.chunked else None
 
 
@@ -216,7 +219,8 @@ class _NotesSteps:
 
     def _new_conn(self) -> socket.socket:
         host, port, deadline = self._dns_host, self.port, self._deadline  # type: ignore[attr-defined]
-        host = host.replace("%25", "%")  # before the zone of a link-local address, RFC 6874
+        # urllib3 leaves a proxy its brackets. %25 is before the zone of an address, RFC 6874.
+        host = host.strip("[]").replace("%25", "%")
         what = "the proxy " if self.proxy else ""  # type: ignore[attr-defined]
         deadline.step = f"looking up {what}{host}"
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

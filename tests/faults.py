@@ -118,6 +118,7 @@ def run(fault: Fault) -> tuple[Outcome, list[tuple[int, str]]]:
 _HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 _LENGTH = b"Content-Length: %d\r\n\r\n" % len(DOCUMENTED)
 _CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+_COOKIE = b"Set-Cookie2: %b\r\n" % (32000 * b"a,")
 _GZIP = b"Content-Encoding: gzip\r\n\r\n"
 _DAY = timedelta(days=1)
 
@@ -461,7 +462,7 @@ FAULTS = [
     _fault(
         "gzip of gzip",
         "UNKNOWN",
-        "the answer is compressed more than once",
+        "the answer is compressed as gzip, gzip, which is not read",
         _answer(_HEAD, b"Content-Encoding: gzip, gzip\r\n\r\n", DOCUMENTED),
     ),
     _fault(
@@ -470,7 +471,19 @@ FAULTS = [
         _GRADED,
         _answer(_HEAD, b"Content-Encoding: zip\r\n\r\n", DOCUMENTED),
     ),
+    _fault(
+        "compression without a limit",
+        "UNKNOWN",
+        "the answer is compressed as br, which is not read",
+        _answer(_HEAD, b"Content-Encoding: br\r\n\r\n", DOCUMENTED),
+    ),
     # Headers.
+    _fault(
+        "cookies that take long to read",
+        "CRITICAL",
+        _GRADED,
+        _answer(_HEAD, b"Set-Cookie: a=b\r\n", 30 * _COOKIE, _LENGTH, DOCUMENTED),
+    ),
     _fault(
         "100 Continue without end",
         "UNKNOWN",

@@ -156,6 +156,15 @@ def test_traceback_of_a_bug_with_vvv(
     assert not any(hidden in out for hidden in ("|", "hunter2"))
 
 
+def test_unknown_without_memory(run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(check, "run", fail)
+    line = "CQD UNKNOWN - this host has no memory left for the check\n"
+    assert run("--input", str(sample), "-vvv") == (3, line)
+
+
 def test_unknown_if_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path) -> None:
     monkeypatch.setattr(check, "run", _interrupt)
     assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
+import socket
+import threading
 import time
 from collections.abc import Sequence
 from datetime import timezone
@@ -13,12 +15,15 @@ import pytest
 import requests_mock
 from conftest import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, Run, url_of
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
-from raw_server import answering, raw_server
+from raw_server import answering, raw_server, read_head, silent
 from test_cli import DOCUMENTED_LINE, DOCUMENTED_PERFDATA
 
 from check_cqd_integration import __version__, auth
 from check_cqd_integration import portal as portal_room
 from check_cqd_integration.auth import Connection, Credentials
+from check_cqd_integration.deadline import Deadline
+from check_cqd_integration.errors import UnreachableError
+from check_cqd_integration.transport import Trust
 
 URL = f"https://cqd.example.com{STATUS_PATH}"
 OVER_THE_NETWORK = DOCUMENTED_LINE.replace(
@@ -86,6 +91,13 @@ def test_nothing_is_taken_from_the_environment(
             {"WWW-Authenticate": 'Bearer realm="cqd, Basic", Digest'},
             3,
             "HTTP 401: the portal wants a login and offers Digest, Bearer; give --username with "
+            "--password-file or --keytab",
+        ),
+        (
+            401,
+            {"WWW-Authenticate": '"x" NTLM'},  # against RFC 9110
+            3,
+            "HTTP 401: the portal wants a login and offers NTLM; give --username with "
             "--password-file or --keytab",
         ),
         (
@@ -256,7 +268,7 @@ def test_exchange_at_vvv_of_a_long_address_is_cut(run: Run) -> None:
 def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
     headers = {
         "WWW-Authenticate": "Negotiate TlRMTVNTUAAC, NTLM",
-        "Set-Cookie": "session=hunter2",
+        "X-Session": "hunter2",
         "Server": 81 * "s",
         41 * "N": "hunter2",
     }
@@ -268,9 +280,27 @@ def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
             f"GET {URL}",
             "HTTP 401",
             "WWW-Authenticate: Negotiate, NTLM",
-            "Set-Cookie: (not shown)",
+            "X-Session: (not shown)",
             f"Server: {80 * 's'}",
             f"{40 * 'N'}: (not shown)",
+        ]
+
+
+def test_time_limit_of_a_thread_that_nobody_awaits() -> None:
+    ended: list[Exception] = []
+
+    def fetch() -> None:
+        try:
+            portal_room.Portal(f"http://127.0.0.1:{port}/", Trust()).fetch(Deadline(0.1))
+        except UnreachableError as error:
+            ended.append(error)
+
+    with raw_server(silent) as port:
+        thread = threading.Thread(target=fetch)
+        thread.start()
+        thread.join(60)
+        assert [str(error) for error in ended] == [
+            "waiting for the answer of 127.0.0.1: no answer within 0.1s (-t)"
         ]
 
 
@@ -355,12 +385,32 @@ def test_compression_that_is_broken(run: Run) -> None:
         )
 
 
-def test_compression_of_compression_is_not_read(run: Run) -> None:
-    with raw_server(answering(HEAD, b"Content-Encoding: gzip, gzip\r\n\r\n", b"")) as port:
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "identity,identity,identity"])
+def test_compression_that_is_not_read(run: Run, encoding: str) -> None:
+    head = f"Content-Encoding:{encoding.upper()} \r\n\r\n".encode()
+    with raw_server(answering(HEAD, head, DOCUMENTED)) as port:
         assert run("-u", f"http://127.0.0.1:{port}/") == (
             3,
-            "CQD UNKNOWN - the answer is compressed more than once\n",
+            f"CQD UNKNOWN - the answer is compressed as {encoding[:20]}, which is not read\n",
         )
+
+
+def test_cookies_are_not_kept(run: Run) -> None:
+    heads = []
+
+    def handler(connection: socket.socket, over: threading.Event) -> None:
+        heads.append(read_head(connection))
+        connection.sendall(
+            b"HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
+        )
+        heads.append(read_head(connection))
+        connection.sendall(HEAD + b"\r\n" + DOCUMENTED)
+
+    with raw_server(handler) as port:
+        url = f"http://127.0.0.1:{port}/"
+        assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+    assert heads[0] == heads[1]
+    assert b"Cookie" not in heads[0]
 
 
 def test_chunk_without_end(run: Run) -> None:

@@ -291,6 +291,23 @@ def test_file_that_cannot_be_used(run: Run, files: Files, options: str, message:
     assert (code, out[:150]) == (3, f"CQD UNKNOWN - {message.format(**paths)}\n"[:150])
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (ssl.SSLError("unknown error"), "it cannot be used"),
+    ],
+)
+def test_openssl_that_cannot_be_used(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ssl, "create_default_context", fail)
+    assert run("-H", "cqd.example.com") == unknown(f"this host's OpenSSL: {reason}")
+
+
 def test_server_without_modern_tls(run: Run) -> None:
     tls = server_tls()
     tls.set_ciphers("ALL:@SECLEVEL=0")
@@ -641,6 +658,16 @@ def test_through_a_tunnel(run: Run, files: Files) -> None:
     with https_portal(server_tls()) as url, raw_server(tunnel) as port:
         options = ("--ca-file", files.ca, "--proxy", f"http://127.0.0.1:{port}")
         assert run("-u", url, *options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_proxy_that_is_an_ipv6_address(
+    run: Run, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lookup_fails(socket.EAI_FAIL))
+    assert run("-u", f"{scheme}://cqd.example.com/", "--proxy", "http://[::1]:9") == critical(
+        "looking up the proxy ::1: the name servers fail, or do not answer"
+    )
 
 
 @pytest.mark.parametrize(
