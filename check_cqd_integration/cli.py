@@ -21,6 +21,7 @@ from .errors import PluginError
 from .output import clean, first_line
 
 _UNKNOWN = 3
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,28 +31,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     Standard error stays empty, whatever a library has to say: Icinga puts it before the output.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    before = _at_sigterm(_interrupt)
+    before = _at_ending(_interrupt, _interrupt)
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         code, lines = _run(arguments)
-        _at_sigterm(signal.SIG_IGN)  # what was found is told
+        _at_ending(signal.SIG_IGN, signal.SIG_IGN)  # what was found is told
         printed = _print(lines)
     if argv is not None:  # otherwise the process ends now
-        _at_sigterm(before)
+        _at_ending(*before)
     return code if printed else _UNKNOWN
+
+
+class _Interrupted(KeyboardInterrupt):
+    """One that Python lets us handle: after a plain one in an ``eval``, ``-m`` exits with 130."""
 
 
 def _interrupt(*_: object) -> NoReturn:
     """Let a scheduler that ends the check, as Icinga does, be told how far it came; once."""
-    _at_sigterm(signal.SIG_IGN)
-    raise KeyboardInterrupt
+    _at_ending(signal.SIG_IGN, signal.SIG_IGN)
+    raise _Interrupted
 
 
-def _at_sigterm(handler: Any) -> Any:
-    """Set what SIGTERM does, and return what it did; only the main thread can."""
-    if threading.current_thread() is threading.main_thread():
-        return signal.signal(signal.SIGTERM, handler)
-    return None
+def _at_ending(*handlers: Any) -> list[Any]:
+    """Set what SIGINT and SIGTERM do, and return what they did; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [signal.signal(number, handler) for number, handler in zip(_ENDING, handlers)]
 
 
 def _run(arguments: Sequence[str]) -> tuple[int, list[str]]:

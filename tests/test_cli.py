@@ -189,11 +189,14 @@ def test_only_the_network_pays_for_requests(sample: Path, options: list[str]) ->
     assert process.returncode == 0
 
 
-def test_unknown_if_terminated(run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(check, "run", lambda _: signal.raise_signal(signal.SIGTERM))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_unknown_if_ended_by_a_signal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path, number: signal.Signals
+) -> None:
+    before = signal.getsignal(number)
+    monkeypatch.setattr(check, "run", lambda _: signal.raise_signal(number))
     assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) == before
 
 
 def test_signals_are_left_alone_in_another_thread(

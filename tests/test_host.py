@@ -174,11 +174,29 @@ def test_signal_that_ends_the_check_is_told(number: signal.Signals) -> None:
         process.send_signal(number)
         for _ in range(20):  # what ends a process does not always ask once
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
         output, errors = process.communicate()
     assert (process.returncode, output, errors) == (
         3,
         "CQD UNKNOWN - waiting for the answer of 127.0.0.1: interrupted\n"
         "[UNKNOWN] integration: not read\n"
         "[UNKNOWN] cube: not read\n",
+        "",
+    )
+
+
+def test_signal_within_an_import_is_told(tmp_path: Path) -> None:
+    code = """eval("end()", {"end": lambda: signal.raise_signal(signal.SIGINT)})"""
+    (tmp_path / "nagiosplugin.py").write_text(f"import signal\n{code}\n")
+    process = subprocess.run(
+        [sys.executable, "-m", "check_cqd_integration", "--version"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (
+        3,
+        "CQD UNKNOWN - interrupted\n",
         "",
     )
