@@ -14,10 +14,17 @@ from datetime import timezone, tzinfo
 from .errors import UsageError
 
 _LOCALTIME = "/etc/localtime"
-_NAME, _TIME = r"(?:[A-Za-z]{3,}|<[\w+-]{3,}>)", r"[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}"
-_DAY = rf",(?:M[0-9]{{1,2}}\.[1-5]\.[0-6]|J?[0-9]{{1,3}})(?:/{_TIME})?"
-_RULE = re.compile(rf"{_NAME}{_TIME}(?:{_NAME}(?:{_TIME})?(?:{_DAY}{_DAY})?)?", re.ASCII)
-"""How the zones read that a ``TZ`` like ``CET-1CEST`` spells out (POSIX, "Environment")."""
+_NAME, _PARTS = r"(?:[A-Za-z]{3,}|<[\w+-]{3,}>)", "(?::[0-5][0-9]){0,2}"
+_OFFSET = f"[+-]?(?:2[0-3]|[01]?[0-9]){_PARTS}"
+_DAY = r"(?:M(?:1[0-2]|0?[1-9])\.[1-5]\.[0-6]|(?:J(?!0))?(?:36[0-5]|3[0-5][0-9]|[12]?[0-9]{1,2}))"
+_CHANGE = f",{_DAY}(?:/[+-]?(?:16[0-7]|1[0-5][0-9]|[0-9]{{1,2}}){_PARTS})?"
+_RULE = re.compile(f"{_NAME}{_OFFSET}(?:{_NAME}(?:{_OFFSET})?(?:{_CHANGE}{_CHANGE})?)?", re.ASCII)
+"""How the zones read that a ``TZ`` like ``CET-1CEST`` spells out (POSIX, "Environment").
+
+The C library leaves out, as silently, what is beyond the bounds of a number.
+"""
+_LARGEST = 1024 * 1024
+"""Bytes of a file that may hold a zone; real ones take 4 KiB."""
 
 
 def named(name: str) -> tzinfo:
@@ -73,7 +80,7 @@ def _is_zone(path: str) -> bool:
     if os.path.exists(path) and not os.path.isfile(path):
         return False  # reading a pipe could take for ever
     with open(path, "rb") as file:
-        data = file.read()
+        data = file.read(_LARGEST)
     begin = 0
     for size in (4, 8):
         head = data[begin : begin + 44]
@@ -81,5 +88,6 @@ def _is_zone(path: str) -> bool:
             return False
         utc, standard, leaps, times, types, letters = struct.unpack(">6L", head[20:])
         begin += 44 + times * (size + 1) + types * 6 + letters + leaps * (size + 4) + standard + utc
-    footer = data[begin:]
-    return footer.startswith(b"\n") and footer.endswith(b"\n") and footer.count(b"\n") == 2
+    footer = re.fullmatch(rb"\n(.*)\n", data[begin:])
+    # For the time after the last change that is listed; it may be empty.
+    return footer is not None and (not footer[1] or bool(_RULE.fullmatch(footer[1].decode("latin"))))

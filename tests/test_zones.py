@@ -42,7 +42,20 @@ def test_zone_that_the_environment_names_needs_no_c_library(
     assert zone.utcoffset(SUMMER) == timedelta(hours=2)
 
 
-@pytest.mark.parametrize("name", ["", ":", "CET-1CEST", "UTC0", "<+0330>-3:30"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ":",
+        "CET-1CEST",
+        "UTC0",
+        "<+0330>-3:30",
+        "<+12>-12<+13>-13:59:59,M01.1.6/167:59,M12.5.0/-1",
+        "CET-1CEST,J1,J365/24",
+        "CET-1CEST,0/0,365/00:00:00",
+        "CET-23CEST,J59,299",
+    ],
+)
 def test_zone_that_the_environment_spells_out_is_left_to_the_c_library(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,7 +64,26 @@ def test_zone_that_the_environment_spells_out_is_left_to_the_c_library(
 
 
 @pytest.mark.parametrize(
-    "name", ["Europe/Nowhere", "CET:-1", "5", "<CET>", "CET-1/CEST", "CET-1CEST,x"]
+    "name",
+    [
+        "Europe/Nowhere",
+        "CET:-1",
+        "5",
+        "<CET>",
+        "CET-1/CEST",
+        "CET-1CEST,x",
+        "CET-24",
+        "CET-1:60",
+        "CET-1CEST,M3.5.0",
+        "CET-1CEST,M0.5.0,M10.5.0",
+        "CET-1CEST,M13.5.0,M10.5.0",
+        "CET-1CEST,M3.5.0,M10.6.0",
+        "CET-1CEST,M3.5.7,M10.5.0",
+        "CET-1CEST,J0,J365",
+        "CET-1CEST,J1,J366",
+        "CET-1CEST,366,1",
+        "CET-1CEST,M3.5.0/168,M10.5.0",
+    ],
 )
 def test_zone_of_the_environment_that_cannot_be_read_is_unknown(
     name: str, monkeypatch: pytest.MonkeyPatch, run: Run, sample: Path
@@ -84,8 +116,11 @@ def test_file_is_left_to_the_c_library(tmp_path: Path, monkeypatch: pytest.Monke
         (ZONE_FILE[:-1], " holds no time zone"),
         (b"TZif2\n", " holds no time zone"),
         (ZONE_FILE[:44] + b"\n" + ZONE_FILE[45:], " holds no time zone"),
+        (ZONE_FILE.replace(b"M3.", b"M13."), " holds no time zone"),
+        (ZONE_FILE.replace(b"CET", b"\xff"), " holds no time zone"),
+        (ZONE_FILE + b"\n", " holds no time zone"),
     ],
-    ids=["dangling", "empty", "text", "cut", "head", "damaged"],
+    ids=["dangling", "empty", "text", "cut", "head", "damaged", "rule", "name", "more"],
 )
 @pytest.mark.parametrize("place", ["TZ", "localtime"])
 def test_file_that_holds_no_zone(
@@ -106,6 +141,12 @@ def test_file_that_holds_no_zone(
     with pytest.raises(UsageError) as caught:
         zones.local()
     assert str(caught.value) == f"{link}{problem}; give --timezone"
+
+
+def test_file_without_a_rule_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zone").write_bytes(ZONE_FILE.partition(b"CET")[0] + b"\n")
+    monkeypatch.setenv("TZ", str(tmp_path / "zone"))
+    assert zones.local() is None
 
 
 def test_host_without_localtime_is_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
