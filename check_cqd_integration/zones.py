@@ -88,6 +88,6 @@ def _is_zone(path: str) -> bool:
             return False
         utc, standard, leaps, times, types, letters = struct.unpack(">6L", head[20:])
         begin += 44 + times * (size + 1) + types * 6 + letters + leaps * (size + 4) + standard + utc
-    footer = re.fullmatch(rb"\n(.*)\n", data[begin:])
+    footer = re.fullmatch(r"\n(.*)\n", data[begin:].decode("latin"))
     # For the time after the last change that is listed; it may be empty.
-    return footer is not None and (not footer[1] or bool(_RULE.fullmatch(footer[1].decode("latin"))))
+    return footer is not None and (not footer[1] or bool(_RULE.fullmatch(footer[1])))

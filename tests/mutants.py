@@ -56,7 +56,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "contexts": ("contexts",),
     "resource": ("resource", "log"),
     "summary": ("summary", "log"),
-    "entries": ("entries",),
+    "entries": ("entries", "log"),
     "hints": ("hints",),
     "portal": ("portal", "login", "transport", "log"),
     "timeline": ("timeline",),

@@ -82,6 +82,7 @@ HOST = "argument -H/--hostname: not a host name or address; the port has an opti
         (["-H", "a", "--proxy", "http://pro%78y"], PROXY),
         (["-u", "https://cqd/a b"], URL),
         (["-u", "https://cqd:99999/"], URL),
+        (["-u", "https://cqd:0/"], URL),
         (
             ["-H", "a", "--proxy", "http://user:hunter2@proxy"],
             PROXY,

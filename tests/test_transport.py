@@ -546,8 +546,8 @@ def hanging_lookup() -> Iterator[Any]:
         over.set()
 
 
-LIMIT = 0.5
-MARGIN = 2  # a busy machine takes its time; what is not bounded takes ten times as long
+LIMIT = 1
+MARGIN = 5  # a busy machine takes its time; what is not bounded takes ten times as long
 
 
 @pytest.mark.parametrize(
@@ -578,7 +578,7 @@ def test_time_runs_out(
         begin = time.monotonic()
         outcome = run("-u", f"{scheme}://127.0.0.1:{port}/", "-t", str(LIMIT))
         took = time.monotonic() - begin
-    assert outcome == critical(f"{step.format(port=port)}: no answer within 0.5s (-t)")
+    assert outcome == critical(f"{step.format(port=port)}: no answer within {LIMIT}s (-t)")
     assert LIMIT <= took < LIMIT + MARGIN
 
 
@@ -590,7 +590,7 @@ def test_time_runs_out_while_reading(run: Run) -> None:
 
     with raw_server(head_then_drip) as port:
         assert run("-u", f"http://127.0.0.1:{port}/", "-t", str(LIMIT)) == critical(
-            "reading the answer of 127.0.0.1: no answer within 0.5s (-t)"
+            f"reading the answer of 127.0.0.1: no answer within {LIMIT}s (-t)"
         )
 
 
