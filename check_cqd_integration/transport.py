@@ -78,7 +78,12 @@ class Trust(NamedTuple):
             context.verify_mode = ssl.CERT_NONE
             return context
         indexed = None if self.ca_file else _indexed_authorities()
-        return ssl.create_default_context(cafile=self.ca_file, capath=indexed)
+        context = ssl.create_default_context(cafile=self.ca_file, capath=indexed)
+        if not (self.ca_file or indexed or _has_authorities(context)):
+            raise UsageError(
+                "this host has no authorities to trust; install ca-certificates, or give --ca-file"
+            )
+        return context
 
 
 def _indexed_authorities() -> str | None:
@@ -99,6 +104,12 @@ def _indexed_authorities() -> str | None:
         if sum(map(len, indexed)) == len(bundle) and all(each in bundle for each in indexed):
             return system.capath
     return None
+
+
+def _has_authorities(context: ssl.SSLContext) -> bool:
+    """Tell whether any was read from a file, or may be read from a directory when it is needed."""
+    directory = ssl.get_default_verify_paths().capath
+    return context.cert_store_stats()["x509"] > 0 or bool(directory and os.listdir(directory))
 
 
 def _refuse_passphrase() -> NoReturn:

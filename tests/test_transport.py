@@ -308,6 +308,35 @@ def test_openssl_that_cannot_be_used(
     assert run("-H", "cqd.example.com") == unknown(f"this host's OpenSSL: {reason}")
 
 
+NO_AUTHORITIES = unknown(
+    "this host has no authorities to trust; install ca-certificates, or give --ca-file"
+)
+
+
+@pytest.mark.parametrize(
+    ("directory", "expected"),
+    [
+        ("missing", NO_AUTHORITIES),
+        ("empty", NO_AUTHORITIES),
+        ("full", critical("looking up cqd.example.com: there is no host of this name")),
+    ],
+)
+def test_host_without_authorities(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    directory: str,
+    expected: tuple[int, str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "0123abcd.0").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / directory))
+    monkeypatch.setattr(socket, "getaddrinfo", lookup_fails(socket.EAI_NONAME))
+    assert run("-H", "cqd.example.com") == expected
+
+
 def test_server_without_modern_tls(run: Run) -> None:
     tls = server_tls()
     tls.set_ciphers("ALL:@SECLEVEL=0")
