@@ -10,8 +10,8 @@ and all is gone with the `with` block. Debian packages: iproute2 procps (sysctl)
         with portal:
             outcome = lab.check("-H", "portal.test", "--http")
 
-On the monitoring host /etc holds only what says how names are looked up, and /run nothing, so that
-no resolver outside is asked. All names are the lab's own.
+On the monitoring host /etc holds only what says how names are looked up, and whom TLS trusts, and
+/run nothing, so that no resolver outside is asked. All names are the lab's own.
 """
 
 from __future__ import annotations
@@ -218,7 +218,9 @@ class NetworkLab:
             "resolv.conf": self._resolv_conf,
         }.items():
             (self._etc / name).write_text(content)
-        self.monitor.run("mount", "--bind", str(self._etc), "/etc")
+        (self._etc / "ssl").mkdir()
+        self.monitor.run("mount", "--bind", "/etc/ssl", str(self._etc / "ssl"))
+        self.monitor.run("mount", "--rbind", str(self._etc), "/etc")
         self.monitor.run("mount", "-t", "tmpfs", "none", "/run")
 
 
