@@ -353,10 +353,11 @@ def _split(text: str) -> SplitResult | None:
     try:
         parts = urlsplit(text)
         _host(parts.hostname or "")
-        is_port = parts.port != 0  # raises ValueError, as urlsplit does, with the text in it
+        if parts.port == 0:  # raises ValueError, as urlsplit does, with the text in it
+            return None
     except ValueError:
         return None
-    return None if not is_port or re.search(r"[\s@]", text.partition("?")[0]) else parts
+    return None if re.search(r"[\s@]", text.partition("?")[0]) else parts
 
 
 def _file(text: str) -> str:

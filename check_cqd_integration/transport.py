@@ -47,7 +47,7 @@ class Trust(NamedTuple):
     """Believe everybody."""
 
     def context(self) -> ssl.SSLContext:
-        """Return the TLS settings; raises UsageError for a file that cannot be used."""
+        """Return the TLS settings; raises UsageError for files or a host that cannot be used."""
         try:
             context = self._believing()
         except OSError as error:
