@@ -2,12 +2,12 @@
 
 PYTHON ?= python3
 VENV := .venv
-RUN := $(VENV)/bin/python
+RUN := PYTHONPATH=tests/support $(VENV)/bin/python
 
 .PHONY: demo test test-oldest acceptance fuzz mutants lint bench scaling measured man completion dist release clean
 
 demo: $(VENV)/demo.installed
-	@$(RUN) tests/demo.py
+	@$(RUN) tools/demo.py
 
 test: $(VENV)/test.installed
 	$(RUN) -m pytest --cov --cov-report=term-missing
@@ -33,7 +33,7 @@ fuzz:
 	  echo 'make clean; make fuzz PYTHON=python3.11' >&2; \
 	  exit 1; }
 	for target in body http ntlm options; do \
-	  $(RUN) tests/fuzz.py $$target $(FUZZ_SECONDS) || exit 1; done
+	  $(RUN) tools/fuzz.py $$target $(FUZZ_SECONDS) || exit 1; done
 
 lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
@@ -47,11 +47,11 @@ lint: $(VENV)/lint.installed
 ROOT := $(filter 0,$(shell id -u))
 
 bench: $(VENV)/test.installed dist $(if $(ROOT),.venv-acceptance/installed) measured
-	$(RUN) tests/bench.py .venv-bench $(BENCH)
+	$(RUN) tools/bench.py .venv-bench $(BENCH)
 
 # As root: Icinga comes from Debian.
 scaling: $(VENV)/test.installed .venv-acceptance/installed measured
-	$(RUN) tests/scaling.py .venv-bench $(SCALING)
+	$(RUN) tools/scaling.py .venv-bench $(SCALING)
 
 measured:
 	test -x .venv-bench/bin/pip || $(if $(ROOT),/usr/bin/python3,$(PYTHON)) -m venv .venv-bench
@@ -59,7 +59,7 @@ measured:
 	.venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 
 mutants: $(VENV)/mutants.installed
-	$(RUN) tests/mutants.py
+	$(RUN) tools/mutants.py
 
 MAN := build/man/check_cqd_integration.1
 
@@ -78,7 +78,7 @@ dist: $(VENV)/dist.installed man completion
 
 # Says what does not agree yet, or what to do next.
 release: man
-	@PYTHONPATH=tests $(RUN) tools/release.py $(MAN)
+	@$(RUN) tools/release.py $(MAN)
 
 clean:
 	rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Puts the rooms together: options -> Resource, Contexts, Summary -> exit code and lines.
+"""Puts the check together: options -> Resource, Contexts, Summary -> exit code and lines.
 
 nagiosplugin's Check acquires, grades and sums up. Its Runtime is left out: it prints performance
 data last, cannot interrupt a name lookup, and ends the process.
@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 from nagiosplugin import Check, Context
 
 from . import contexts
-from .answer import Answer
-from .deadline import Deadline
 from .errors import UsageError
-from .output import clean, first_line
 from .pipeline import Clock
+from .portal import Answer, Deadline
+from .report import clean, first_line
 from .resource import IntegrationLog
 from .summary import StatusText, worst
 
@@ -82,11 +81,11 @@ def _clock(options: Namespace) -> Clock:
 def _source(options: Namespace) -> Source:
     # Imported here, so that only a check over the network pays for requests.
     if options.input is not None:
-        from .saved import SavedAnswer
+        from .portal.saved import SavedAnswer
 
         return SavedAnswer(options.input)
-    from .portal import Portal
-    from .transport import Trust
+    from .portal.client import Portal
+    from .portal.transport import Trust
 
     trust = Trust(options.ca_file, options.client_cert, options.client_key, options.insecure)
     return Portal(options.url, trust, options.proxy, _credentials(options))

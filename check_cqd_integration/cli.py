@@ -1,4 +1,4 @@
-"""The door: whatever happens behind it, one clean answer and an exit code of 0 to 3 come out.
+"""The entry point: whatever happens, one clean answer and an exit code of 0 to 3.
 
 Nothing but the standard library is imported on top: a package that is missing must end as
 UNKNOWN, not as Python's exit code 1, which is WARNING.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .errors import PluginError
-from .output import clean, first_line
+from .report import clean, first_line
 
 _UNKNOWN = 3
 _ENDING = (signal.SIGINT, signal.SIGTERM)

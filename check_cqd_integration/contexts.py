@@ -23,12 +23,12 @@ from nagiosplugin import (
 )
 from nagiosplugin.state import ServiceState
 
-from .durations import NO_LIMITS, Limits, format_range, in_words, limit_in_words
 from .errors import UnreachableError
 from .pipeline import DataAge, StageAge
+from .thresholds import NO_LIMITS, Limits, format_range, in_words, limit_in_words
 
 LISTED = 5
-"""How many stamps of a kind the portal lists; there may have been more."""
+"""How many timestamps of a kind the portal lists; there may have been more."""
 
 
 def _plain(limit: Range) -> str:

@@ -17,8 +17,10 @@ from urllib.parse import SplitResult, urlsplit
 from nagiosplugin import Critical, Ok, Range, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
-from . import __version__, zones
-from .durations import (
+from . import __version__
+from .errors import UsageError
+from .pipeline import zones
+from .thresholds import (
     Limits,
     compact,
     format_range,
@@ -27,7 +29,6 @@ from .durations import (
     parse_duration,
     parse_range,
 )
-from .errors import UsageError
 
 STATUS_PATH = "/QoEDataService/IntegrationLog/Status"
 _LONGEST_TIMEOUT = 3600
@@ -149,13 +150,14 @@ def build_parser() -> argparse.ArgumentParser:
         group,
         "--timezone ZONE",
         _zone,
-        "zone of the portal's stamps: an IANA name, UTC or local (default: local)",
+        "zone of the portal's timestamps: an IANA name, UTC or local (default: local)",
     )
     _add(
         group,
         "--max-skew DURATION",
         parse_duration,
-        "tolerated difference between the clocks, and how far ahead a stamp may be (default: 5m)",
+        "tolerated difference between the clocks, and how far ahead a timestamp may be (default: "
+        "5m)",
         300,
     )
 
@@ -165,7 +167,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--auth SCHEME",
         partial(_word, "SCHEME"),
         "auto, none, basic, ntlm or kerberos; auto asks without a login, then tries one scheme "
-        "that the portal offers: kerberos with a key table or ticket, else ntlm, else basic over "
+        "that the portal offers: kerberos with a keytab or ticket, else ntlm, else basic over "
         "https (default: none without --username, else auto)",
     )
     _add(group, "-l, --username NAME", str, r"DOMAIN\user, user@REALM or user")
@@ -179,7 +181,7 @@ def build_parser() -> argparse.ArgumentParser:
         group,
         "--keytab FILE",
         str,
-        "Kerberos key table of --username; without it and a password, the ticket cache is used",
+        "Kerberos keytab of --username; without it and a password, the ticket cache is used",
     )
     group.add_argument(
         "--no-channel-binding",
@@ -230,7 +232,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--verbose",
         action="count",
         default=0,
-        help="-v: the stages; -vv: all stamps; -vvv: what went over the wire, without secrets",
+        help="-v: the stages; -vv: all timestamps; -vvv: what went over the wire, without secrets",
     )
     group.add_argument(
         "-V",

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from nagiosplugin import Metric, Resource
 
-from . import pipeline, status
-from .answer import Answer
 from .errors import PluginError
-from .pipeline import Clock, Pipeline, Stage
+from .pipeline import Clock, Pipeline, Stage, build_pipeline, parse_status
+from .portal import Answer
 
 if TYPE_CHECKING:
-    from .entries import Excerpt
+    from .pipeline.log import Excerpt
 
 
 class IntegrationLog(Resource):
@@ -45,7 +44,7 @@ class IntegrationLog(Resource):
         try:
             answer = self._fetch()
             clock = self._clock()
-            self.pipeline = pipeline.at(clock, status.parse(answer.body))
+            self.pipeline = build_pipeline(parse_status(answer.body), clock)
         except PluginError as error:
             return [Metric("trouble", error)]
         return [
@@ -59,7 +58,7 @@ class IntegrationLog(Resource):
 
         Whatever goes wrong is kept as well and not raised: the state has been found without it.
         """
-        from . import entries  # here, so that only an alert pays for it
+        from .pipeline import log  # here, so that only an alert pays for it
 
         seen = self.pipeline.stages() if self.pipeline else {}
         stages = [seen[name] for name in troubled]
@@ -70,14 +69,14 @@ class IntegrationLog(Resource):
             if stage.last_failure is not None and (stage.streak or stage.last_failure <= 3600)
         ]
         try:
-            listed = entries.parse(fetch(), self._clock())
+            listed = log.parse_log(fetch(), self._clock())
         except PluginError as error:
-            self.excerpt = entries.Excerpt(problem=str(error))
+            self.excerpt = log.Excerpt(problem=str(error))
         except Exception as error:
-            self.excerpt = entries.Excerpt(problem=f"this is a bug: {type(error).__name__}")
+            self.excerpt = log.Excerpt(problem=f"this is a bug: {type(error).__name__}")
         else:
-            shown = entries.around(max(failures, default=None), listed, count)
-            self.excerpt = entries.Excerpt(shown)
+            shown = log.select_entries(max(failures, default=None), listed, count)
+            self.excerpt = log.Excerpt(shown)
 
     def _of_stages(self, seen: Pipeline) -> Iterator[Metric]:
         for name, stage in seen.stages().items():

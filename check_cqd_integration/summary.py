@@ -10,13 +10,13 @@ from nagiosplugin import Critical, Ok, Results, Summary, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
 from .contexts import Age, Finding, Streak
-from .durations import Limits
-from .output import MAX_TEXT
 from .pipeline import Pipeline
+from .report import MAX_TEXT
 from .resource import IntegrationLog
+from .thresholds import Limits
 
 if TYPE_CHECKING:
-    from .entries import Entry
+    from .pipeline.log import Entry
 
 _SEVERITY = (Ok, Warn, Unknown, Critical)
 _LONGEST = 200
@@ -102,14 +102,16 @@ class StatusText(Summary):
             problem = excerpt.problem
             lines.append(_cut(f"log not read: {problem}") if problem else "log is empty")
         if self._verbosity >= 1 and (troubled := self.troubled(results)):
-            from . import hints  # here, as the next one, so that only who wants it pays for it
+            from .report import (
+                hints,  # here, as the next one, so that only who wants it pays for it
+            )
 
-            lines += hints.of(seen, troubled)
+            lines += hints.likely_causes(seen, troubled)
         if self._verbosity >= 2:
-            from . import timeline
+            from .report import timeline
 
             lines += timeline.chart(seen, _age_limits(results))
-            lines += timeline.stamps(seen)
+            lines += timeline.list_timestamps(seen)
         return lines
 
 

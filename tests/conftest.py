@@ -1,22 +1,15 @@
-"""What the tests of several rooms share."""
+"""The fixtures of all tests."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
+from expected import DOCUMENTED_MOMENT, Run, masked
+from portal_simulator import DOCUMENTED, PortalSimulator
 
 from check_cqd_integration.cli import main
-
-Run = Callable[..., "tuple[int, str]"]
-
-DOCUMENTED_MOMENT = datetime(2015, 1, 18, 10, 31, tzinfo=timezone.utc)
-"""A moment that makes the documented answer a current one."""
-AT_DOCUMENTED_MOMENT = ("--now", "2015-01-18T10:31:00Z", "--timezone", "UTC")
 
 
 @pytest.fixture(autouse=True)
@@ -54,12 +47,3 @@ def sample(tmp_path: Path) -> Path:
     path = tmp_path / "status.json"
     path.write_bytes(DOCUMENTED)
     return path
-
-
-def masked(output: str) -> str:
-    """Return the output with a response time that every test knows."""
-    return re.sub(r"response_time=[0-9]+\.[0-9]{3}s", "response_time=0.001s", output)
-
-
-def url_of(portal: PortalSimulator, scenario: str = "") -> str:
-    return portal.url + (f"/{scenario}" if scenario else "") + STATUS_PATH

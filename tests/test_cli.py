@@ -1,4 +1,4 @@
-"""The door: exit codes, standard output and standard error, whatever happens."""
+"""The entry point: exit codes, standard output and standard error, whatever happens."""
 
 from __future__ import annotations
 
@@ -12,23 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import AT_DOCUMENTED_MOMENT, Run
+from expected import DOCUMENTED_LINE, REPLAY, Run
 
 from check_cqd_integration import __version__, check
 from check_cqd_integration.cli import main
 
 PLUGIN = (sys.executable, "-m", "check_cqd_integration")
-REPLAY = (*AT_DOCUMENTED_MOMENT, "--input")
-DOCUMENTED_PERFDATA = (
-    "cube_age=69260s;3600;7200;0 cube_duration=42s;;;0 cube_last_failure=2s;1800:;;0 "
-    "cube_running=0s;7200;;0 cube_streak=2;0;2;0 data_age=69343s;;;0 "
-    "integration_age=47s;1800;3600;0 integration_running=0s;7200;;0 integration_streak=0;0;2;0"
-)
-DOCUMENTED_LINE = (
-    "CQD CRITICAL - cube: last success 19h 14m ago (limit 2h), 2 failures since (limit 0), newest "
-    "failure 2s ago (less than 30m) / integration ok, last success 47s ago | "
-    f"{DOCUMENTED_PERFDATA}\n"
-)
 
 
 def plugin(*options: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,6 @@ from nagiosplugin.state import ServiceState
 
 from check_cqd_integration import contexts
 from check_cqd_integration.contexts import Finding, Measure
-from check_cqd_integration.durations import NO_LIMITS, Limits, parse_range
 from check_cqd_integration.errors import (
     AnswerError,
     PluginError,
@@ -19,7 +18,8 @@ from check_cqd_integration.errors import (
     UnreachableError,
     UsageError,
 )
-from check_cqd_integration.pipeline import DataAge, Stage, StageAge
+from check_cqd_integration.pipeline.stages import DataAge, Stage, StageAge
+from check_cqd_integration.thresholds import NO_LIMITS, Limits, parse_range
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 

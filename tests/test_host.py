@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import AT_DOCUMENTED_MOMENT, masked, url_of
+from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_LINE, OVER_THE_NETWORK, REPLAY, masked, url_of
 from portal_simulator import PortalSimulator
 from raw_server import raw_server, read_head
-from test_cli import DOCUMENTED_LINE, REPLAY
-from test_portal import OVER_THE_NETWORK
 
 SCRIPT = str(Path(sys.executable).with_name("check_cqd_integration"))
 MODULE = (sys.executable, "-m", "check_cqd_integration")

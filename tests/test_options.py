@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
-from conftest import AT_DOCUMENTED_MOMENT, Run
+from expected import AT_DOCUMENTED_MOMENT, Run
 from nagiosplugin import Critical, Ok, Range, Warn
 
 from check_cqd_integration.options import WORDS, build_parser, parse

@@ -1,4 +1,4 @@
-"""What holds for every answer, through the door: options and a file in, one exit code and text out.
+"""What holds for every answer, from options and a file to exit code and text.
 
 The grading is compared with the schedule's rules, told a second time in ``invariants``.
 """
@@ -124,7 +124,7 @@ def test_stage_without_success_is_never_ok(status: Status, name: str) -> None:
 
 @moderate
 @given(statuses, st.sampled_from(STAGES), st.integers(0, 2))
-def test_stamp_too_far_ahead_is_unknown(status: Status, name: str, place: int) -> None:
+def test_timestamp_too_far_ahead_is_unknown(status: Status, name: str, place: int) -> None:
     stage: Stage = getattr(status, name)
     ahead = (
         replace(stage, successes=(*stage.successes, -301)),
@@ -132,7 +132,7 @@ def test_stamp_too_far_ahead_is_unknown(status: Status, name: str, place: int) -
         replace(stage, start=-301),
     )[place]
     assert check(replace(status, **{name: ahead}).body()).line == (
-        "CQD UNKNOWN - the stamp 2026-11-24 12:05:01 is 5m 1s ahead of this host's clock; "
+        "CQD UNKNOWN - the timestamp 2026-11-24 12:05:01 is 5m 1s ahead of this host's clock; "
         "is --timezone the portal's zone, and are both clocks right?"
     )
 

@@ -7,12 +7,12 @@ from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
-from conftest import DOCUMENTED_MOMENT
+from expected import DOCUMENTED_MOMENT
 from portal_simulator import DOCUMENTED
 
-from check_cqd_integration.answer import Answer
 from check_cqd_integration.errors import AnswerError, PluginError, UnreachableError
-from check_cqd_integration.pipeline import Clock, DataAge, StageAge
+from check_cqd_integration.pipeline.stages import Clock, DataAge, StageAge
+from check_cqd_integration.portal.answer import Answer
 from check_cqd_integration.resource import IntegrationLog
 
 UTC = timezone.utc

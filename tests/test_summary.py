@@ -12,14 +12,14 @@ from nagiosplugin import Critical, Metric, Ok, Range, Resource, Result, Results,
 from nagiosplugin.state import ServiceState
 
 from check_cqd_integration import contexts
-from check_cqd_integration.answer import Answer
 from check_cqd_integration.contexts import Measure
-from check_cqd_integration.durations import NO_LIMITS, Limits, parse_duration
 from check_cqd_integration.errors import AnswerError, UnreachableError
-from check_cqd_integration.output import MAX_TEXT, first_line
-from check_cqd_integration.pipeline import Clock, DataAge, Pipeline, Stage
+from check_cqd_integration.pipeline.stages import Clock, DataAge, Pipeline, Stage
+from check_cqd_integration.portal.answer import Answer
+from check_cqd_integration.report.output import MAX_TEXT, first_line
 from check_cqd_integration.resource import IntegrationLog
 from check_cqd_integration.summary import StatusText, worst
+from check_cqd_integration.thresholds import NO_LIMITS, Limits, parse_duration
 
 UTC = timezone.utc
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

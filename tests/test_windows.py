@@ -10,12 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import AT_DOCUMENTED_MOMENT, masked, url_of
+from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_LINE, OVER_THE_NETWORK, masked, url_of
 from portal_simulator import DOCUMENTED, PortalSimulator
-from test_cli import DOCUMENTED_LINE
-from test_portal import OVER_THE_NETWORK
 
-AS_ON_WINDOWS = Path(__file__).with_name("as_on_windows.py")
+AS_ON_WINDOWS = Path(__file__).parent / "support" / "as_on_windows.py"
 
 
 def plugin(*options: str, given: bytes = b"") -> tuple[int, str, str]:

@@ -17,7 +17,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from readme import rendered  # tests/readme.py
+from readme import rendered
 
 from check_cqd_integration import __version__
 
@@ -45,7 +45,7 @@ def tag_of(version: str) -> str:
 
 
 def disagreements(checkout: Checkout) -> Iterator[str]:
-    """Yield what must be mended before this is a release, each with what to do."""
+    """Yield what must be fixed before this is a release, each with what to do."""
     version, tag = checkout.version, tag_of(checkout.version)
     if not _numbers(tag):
         yield f"__version__ is {version}, not of the form 1.2.3"
@@ -53,7 +53,7 @@ def disagreements(checkout: Checkout) -> Iterator[str]:
     if f"check_cqd_integration {version}\n" not in checkout.readme:
         yield f"README.md: the output of --version is not that of {version}"
     if checkout.readme != rendered(checkout.readme):
-        yield "README.md: the options or examples are old; run python tests/readme.py"
+        yield "README.md: the options or examples are old; run make readme"
     if f'"check_cqd_integration {version}"' not in checkout.page:
         yield f"the manual page is not that of {version}; run make man"
     if tag in checkout.tags and tag not in checkout.tags_here:

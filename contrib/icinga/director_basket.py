@@ -35,7 +35,7 @@ _CAPTIONS = {
 }
 _DESCRIPTIONS = {
     "password-file": "its first line is the password; not to be read by everybody",
-    "verbose": "0: the line; 1: the stages; 2: all stamps; 3: what went over the wire, no secrets",
+    "verbose": "0: the line; 1: the stages; 2: all timestamps; 3: what went over the wire",
 }
 _DASHES = f'[ "", "-v", "-vv", "-vvv" ][Math.min(3, number(macro("${COMMAND}_verbose$")))]'
 """The number of --verbose as an argument, in Icinga's language."""

@@ -4,7 +4,7 @@ The logins are real: Kerberos by MIT krb5, NTLM by gss-ntlmssp, both through GSS
 server outside Windows checks the channel binding that Extended Protection is about. It runs under
 the operating system's Python, which has these libraries (Debian: python3-gssapi, gss-ntlmssp,
 python3-cryptography), and takes from the environment where its secrets lie: KRB5_CONFIG,
-KRB5_KTNAME (key table) and NTLM_USER_FILE (lines of DOMAIN:user:password, used for Basic too).
+KRB5_KTNAME (keytab) and NTLM_USER_FILE (lines of DOMAIN:user:password, used for Basic too).
 
 What it does as IIS does: an NTLM login holds for the connection, a Kerberos login for one request
 (IIS's default, authPersistNonNTLM=false); a 401 lists all schemes, a challenge only its own.

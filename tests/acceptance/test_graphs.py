@@ -116,17 +116,17 @@ def lab() -> Iterator[GraphLab]:
 def failed_integration(now: datetime) -> str:
     """What no scenario of the simulator has."""
 
-    def stamp(ago: int) -> str:
+    def timestamp(ago: int) -> str:
         return (now - timedelta(seconds=ago)).strftime("%m/%d/%Y %H:%M:%S")
 
     return json.dumps(
         {
-            "LastSuccessIntegrations": [stamp(1500)],
-            "LastSuccessCubeProcessings": [stamp(1400)],
-            "LastFailedIntegrations": [stamp(600)],
+            "LastSuccessIntegrations": [timestamp(1500)],
+            "LastSuccessCubeProcessings": [timestamp(1400)],
+            "LastFailedIntegrations": [timestamp(600)],
             "LastFailedCubeProcessings": None,
-            "LastDataIntegrationStart": stamp(700),
-            "LastCubeProcessingStart": stamp(1490),
+            "LastDataIntegrationStart": timestamp(700),
+            "LastCubeProcessingStart": timestamp(1490),
         }
     )
 

@@ -209,7 +209,7 @@ def test_nagios_logs_in_with_the_key_table(
     nagios: Nagios, plugin: Plugin, macros: dict[str, object]
 ) -> None:
     plugin.play("http-401")
-    outcome = nagios.check("cqd-portal", "CQD with key table")
+    outcome = nagios.check("cqd-portal", "CQD with keytab")
     login = ("--username", USERNAME, "--keytab", str(macros["USER13"]))
     assert outcome == in_nagios(plugin.by_hand(*SHIPPED, *login))
     assert f"as {USERNAME}: --keytab {macros['USER13']}: " in outcome.output

@@ -42,7 +42,7 @@ class Plugin:
         return process.returncode, process.stdout
 
     def with_login(self, base: str, scheme: str, *options: str) -> tuple[int, str]:
-        """Log in as monitor: by key table with kerberos, by password with ntlm."""
+        """Log in as monitor: by keytab with kerberos, by password with ntlm."""
         if scheme == "kerberos":
             options = ("--keytab", str(self.lab.keytab), *options)
         else:
@@ -218,7 +218,7 @@ def test_wrong_password_by_kerberos_is_one_attempt(plugin: Plugin) -> None:
     [
         ("{keytab}.none", "--keytab {keytab}.none: there is no such file"),
         ("{directory}", "--keytab {directory}: it is a directory"),
-        ("{ca}", "--keytab {ca}: it is not a key table"),
+        ("{ca}", "--keytab {ca}: it is not a keytab"),
         ("{other}", "--keytab {other}: it has no key for this user"),
         ("{stale}", "the password or the key is wrong"),
     ],

@@ -1,0 +1,187 @@
+"""Credentials, and the choice of one scheme; the scheme's module is imported only when used."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from ..errors import LoginError, UsageError
+from .channel_binding import channel_binding
+
+_MAX_PASSWORD = 4096
+_WHY_NOT = {
+    (True, True): "a keytab is for Kerberos (Negotiate), a password for NTLM and Basic",
+    (True, False): "a keytab is for Kerberos (Negotiate) only",
+    (False, True): "a password is tried with NTLM and Basic only",
+    (False, False): "without a password only Kerberos (Negotiate) is tried",
+}
+"""Why a scheme that is offered is not tried: keytab given, password given."""
+_HEADERS = {"kerberos": ("Negotiate",), "ntlm": ("NTLM", "Negotiate"), "basic": ("Basic",)}
+"""The words of WWW-Authenticate that stand for each scheme."""
+
+
+class Credentials(NamedTuple):
+    """Who logs in, and how; the password shows in no representation."""
+
+    scheme: str
+    """auto, basic, ntlm or kerberos."""
+    username: str | None = None
+    password: str | None = None
+    keytab: str | None = None
+    is_bound: bool = True
+    """Send the channel binding."""
+    is_plain_allowed: bool = False
+    """Let a password be seen on the network."""
+
+    def __str__(self) -> str:
+        return (self.username or "the user of the ticket cache")[:40]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def read_password(path: str) -> str:
+    """Return the first line of a file without its line end.
+
+    Raises UsageError for a file that is not regular, may be read by everybody, is not UTF-8, or
+    begins with an empty line.
+    """
+    try:
+        # Not blocking: a pipe in place of the file must be refused, not waited for.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise UsageError(f"--password-file {path} is not a regular file")
+            if os.name == "posix" and mode & stat.S_IROTH:
+                raise UsageError(f"--password-file {path} may be read by everybody; chmod o-r it")
+            line = file.readline(_MAX_PASSWORD + 1)
+    except OSError as error:
+        raise UsageError(f"--password-file {path}: {error.strerror}") from error
+    try:
+        password = re.sub("\r?\n$", "", line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        # Not chained: the exception holds the bytes of the password.
+        raise UsageError(f"--password-file {path} is not UTF-8 text") from None
+    if not password:
+        raise UsageError(f"--password-file {path} begins with an empty line")
+    if len(line) > _MAX_PASSWORD:
+        raise UsageError(f"--password-file {path} begins with a line of more than 4 KiB")
+    return password
+
+
+class Connection(NamedTuple):
+    """The way to the portal that a login is made for."""
+
+    host: str
+    is_encrypted: bool
+    certificate: bytes | None
+    """What the server showed (DER)."""
+
+
+class Login(Protocol):
+    """The client's side of one handshake."""
+
+    @property
+    def scheme(self) -> str:
+        """The word before the token in the header."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was sent, so that another refusal is final."""
+
+    @property
+    def likely_reason(self) -> str:
+        """Why the portal may refuse it now."""
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it holds for this TLS connection alone."""
+
+    def step(self, token: bytes | None) -> bytes:
+        """Return the next token, given that of the server, or raise LoginError."""
+
+    def finish(self, token: bytes | None) -> None:
+        """Take the token of the answer that lets in; raise LoginError if it is not right."""
+
+
+class BasicLogin:
+    """User and password as they are."""
+
+    scheme = "Basic"
+    is_complete = True
+    is_bound = False
+    likely_reason = "wrong password or group"
+
+    def __init__(self, username: str, password: str) -> None:
+        self._token = f"{username}:{password}".encode()  # UTF-8, see RFC 7617
+
+    def step(self, token: bytes | None) -> bytes:
+        """Return the only token there is."""
+        return self._token
+
+    def finish(self, token: bytes | None) -> None:
+        """Do nothing: the server proves nothing."""
+
+
+def start_login(credentials: Credentials, offered: Sequence[str], connection: Connection) -> Login:
+    """Return the login by the scheme that fits what the portal offers and what was given.
+
+    Raises LoginError if none fits, UsageError if a package is missing.
+    """
+    scheme = _chosen(credentials, offered, connection)
+    username, password = credentials.username or "", credentials.password or ""
+    if scheme == "basic":
+        if ":" in username:
+            raise LoginError("a basic login cannot have a colon in the name of the user")
+        return BasicLogin(username, password)
+    binding = None
+    if connection.certificate and credentials.is_bound:
+        binding = channel_binding(connection.certificate)
+    if scheme == "ntlm":
+        try:
+            from .pyspnego import NtlmLogin
+        except ImportError as error:
+            raise UsageError(
+                "a login by NTLM needs the Python package pyspnego: pip install pyspnego"
+            ) from error
+        header = "NTLM" if "NTLM" in offered else "Negotiate"
+        return NtlmLogin(header, connection.host, username, password, binding)
+    try:
+        from .gss import KerberosLogin
+    except ImportError as error:
+        raise UsageError(
+            "a login by Kerberos needs the Python package gssapi: pip install gssapi, or on "
+            "Debian apt install python3-gssapi"
+        ) from error
+    return KerberosLogin(
+        connection.host,
+        credentials.username,
+        credentials.password,
+        credentials.keytab,
+        binding,
+    )
+
+
+def _chosen(credentials: Credentials, offered: Sequence[str], connection: Connection) -> str:
+    """Return the one scheme that is tried; a second one could lock the account."""
+    if credentials.scheme == "auto":
+        has_password, has_keytab = credentials.password is not None, credentials.keytab is not None
+        wanted = ["kerberos"] if has_keytab or not has_password else []
+        wanted += ["ntlm", "basic"] if has_password else []
+        why = _WHY_NOT[has_keytab, has_password]
+    else:
+        wanted = [credentials.scheme]
+        why = f"--auth {credentials.scheme} was given"
+    scheme = next((each for each in wanted if set(_HEADERS[each]) & set(offered)), None)
+    if scheme is None:
+        raise LoginError(f"the portal offers {', '.join(offered) or 'no scheme'}, but {why}")
+    if scheme == "basic" and not (connection.is_encrypted or credentials.is_plain_allowed):
+        raise LoginError(
+            "a basic login over plain HTTP shows the password to the network; use https, or "
+            "--insecure if you want that"
+        )
+    return scheme

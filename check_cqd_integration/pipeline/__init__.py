@@ -1,0 +1,31 @@
+"""Understands: bytes of the portal -> timestamps -> the two stages as seen at one moment.
+
+What others may use is named here; the portal's own ``log`` is imported only for an alert. All but
+``zones`` is pure: no clock, no file, no network.
+"""
+
+from . import zones
+from .stages import (
+    Clock,
+    DataAge,
+    Moments,
+    Pipeline,
+    Stage,
+    StageAge,
+    build_pipeline,
+)
+from .status import IntegrationStatus, StageLog, parse_status
+
+__all__ = [
+    "Clock",
+    "DataAge",
+    "IntegrationStatus",
+    "Moments",
+    "Pipeline",
+    "Stage",
+    "StageAge",
+    "StageLog",
+    "build_pipeline",
+    "parse_status",
+    "zones",
+]

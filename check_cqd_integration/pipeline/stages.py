@@ -1,0 +1,205 @@
+"""The pipeline at one moment: how old, how often failed, what is running.
+
+Microsoft's documents give the schedule (every 15 minutes the integration, then the cube
+processing) and a sample in which the start timestamp of a failed run is still set; that it means
+"running" only while it is the newest of its stage is read off that sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import NamedTuple
+
+from ..errors import AnswerError
+from ..thresholds import in_words
+from .status import IntegrationStatus, StageLog
+
+Moments = tuple[datetime, ...]
+
+
+class Stage(NamedTuple):
+    """One stage as seen at ``now``; all moments are UTC, lists newest first.
+
+    All results are whole seconds. A moment that is still ahead counts as now: the clocks of two
+    hosts differ a little.
+    """
+
+    now: datetime
+    successes: Moments
+    failures: Moments
+    started: datetime | None
+
+    @property
+    def age(self) -> int | None:
+        """Time since the newest success; None if none is listed."""
+        return self.seconds_since(self.successes[0]) if self.successes else None
+
+    @property
+    def last_failure(self) -> int | None:
+        """Time since the newest failure; None if none is listed."""
+        return self.seconds_since(self.failures[0]) if self.failures else None
+
+    @property
+    def streak(self) -> int:
+        """How many listed failures are newer than the newest success."""
+        if not self.successes:
+            return len(self.failures)
+        return sum(failure > self.successes[0] for failure in self.failures)
+
+    @property
+    def running(self) -> int | None:
+        """How long the run in progress has been going; None if there is none."""
+        ends = self._ends()
+        if self.started is None or (ends and self.started <= max(ends)):
+            return None
+        return self.seconds_since(self.started)
+
+    @property
+    def duration(self) -> int | None:
+        """How long the last run took; None while one is in progress, or if it cannot be told."""
+        if self.started is None or self.running is not None:
+            return None
+        return _seconds(self.started, max(self._ends()))
+
+    def seconds_since(self, moment: datetime) -> int:
+        """Return how long ago a moment was."""
+        return _seconds(moment, self.now)
+
+    def _ends(self) -> Moments:
+        return self.successes + self.failures
+
+
+class StageAge(NamedTuple):
+    """The age of a stage, and what it was when the run in progress began, in seconds."""
+
+    now: int | None
+    """None if no success is listed."""
+    at_start: int | None
+    """None as well if no run is in progress, or only one that began before that success."""
+    running: int | None
+    """How long that run has been going."""
+
+
+class DataAge(NamedTuple):
+    """How old the data in the dashboard are, in seconds."""
+
+    seconds: int
+    exact: bool
+    """False if the listed integrations are all too new: the data are at least this old."""
+
+
+class Pipeline(NamedTuple):
+    """Both stages as seen at ``now``, and what follows from the two together."""
+
+    integration: Stage
+    cube: Stage
+    zone: tzinfo | None
+    """The zone of the portal's timestamps; None is this host's own."""
+
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages by name, in the order in which they run."""
+        return {"integration": self.integration, "cube": self.cube}
+
+    def age_of(self, stage: Stage) -> StageAge:
+        """Return the age of one of the stages.
+
+        The run in progress may be one of the other stage: both are steps of one job, and a run
+        that is still going delays the next job.
+        """
+        runs = [each.started for each in self.stages().values() if each.running is not None]
+        start = max(filter(None, runs), default=None)
+        if start is None or not stage.successes or start <= stage.successes[0]:
+            return StageAge(stage.age, None, None)
+        at_start = _seconds(stage.successes[0], min(start, stage.now))
+        return StageAge(stage.age, at_start, stage.seconds_since(start))
+
+    @property
+    def idle(self) -> int | None:
+        """Time since anything happened; None while a run is in progress, or if nothing has."""
+        stages = self.stages().values()
+        if any(stage.running is not None for stage in stages):
+            return None
+        moments = [moment for stage in stages for moment in stage.successes + stage.failures]
+        moments += [stage.started for stage in stages if stage.started]
+        return self.cube.seconds_since(max(moments)) if moments else None
+
+    @property
+    def data_age(self) -> DataAge | None:
+        """The age of the newest integration that the newest cube can hold.
+
+        None if either stage lists no success.
+        """
+        if not self.integration.successes or not self.cube.successes:
+            return None
+        processed = self.cube.successes[0]
+        for integrated in self.integration.successes:
+            if integrated <= processed:
+                return DataAge(self.integration.seconds_since(integrated), exact=True)
+        return DataAge(self.cube.seconds_since(processed), exact=False)
+
+
+class Clock(NamedTuple):
+    """This host's clock, and how the portal's timestamps are to be read by it."""
+
+    now: datetime
+    """UTC."""
+    zone: tzinfo | None
+    """The zone of the portal's timestamps; None is this host's own."""
+    max_skew: int
+    """How many seconds a timestamp may be ahead."""
+
+    def to_past_utc(self, timestamp: datetime) -> datetime:
+        """Return the UTC moment of a timestamp.
+
+        In the hour that a zone repeats, that is the latest moment that is not in the future.
+        Raises AnswerError for one that is ahead by more than ``max_skew``, or beyond the ends of
+        the calendar.
+        """
+        moment = self.to_utc(timestamp)
+        ahead = _seconds(self.now, moment)
+        if ahead > self.max_skew:
+            raise AnswerError(
+                f"the timestamp {timestamp} is {in_words(ahead)} ahead of this host's clock; is "
+                f"--timezone the portal's zone, and are both clocks right?"
+            )
+        return moment
+
+    def to_utc(self, timestamp: datetime) -> datetime:
+        """Return the UTC moment of a timestamp, however far ahead it is."""
+        try:
+            readings = [
+                timestamp.replace(tzinfo=self.zone, fold=fold).astimezone(timezone.utc)
+                for fold in (0, 1)
+            ]
+        except (OverflowError, ValueError, OSError) as error:
+            raise AnswerError(
+                f"the timestamp {timestamp} is beyond the ends of the calendar"
+            ) from error
+        past = [reading for reading in readings if reading <= self.now]
+        return max(past) if past else min(readings)
+
+
+def build_pipeline(status: IntegrationStatus, clock: Clock) -> Pipeline:
+    """Return the pipeline as seen by the clock.
+
+    Raises AnswerError for a timestamp in the future.
+    """
+    return Pipeline(_stage(clock, status.integration), _stage(clock, status.cube), clock.zone)
+
+
+def _stage(clock: Clock, log: StageLog) -> Stage:
+    return Stage(
+        now=clock.now,
+        successes=_newest_first(clock, log.successes),
+        failures=_newest_first(clock, log.failures),
+        started=None if log.started is None else clock.to_past_utc(log.started),
+    )
+
+
+def _newest_first(clock: Clock, timestamps: Iterable[datetime]) -> Moments:
+    return tuple(sorted({clock.to_past_utc(timestamp) for timestamp in timestamps}, reverse=True))
+
+
+def _seconds(since: datetime, until: datetime) -> int:
+    return max((until - since) // timedelta(seconds=1), 0)

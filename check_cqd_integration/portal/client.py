@@ -1,0 +1,346 @@
+"""One request to the portal: URL, login, redirects, size limit -> Answer.
+
+Whatever goes wrong leaves this module as a PluginError; what went wrong on the way to the answer
+begins with the step at which it happened.
+"""
+
+from __future__ import annotations
+
+import base64
+import http
+import re
+import time
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, cast
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import requests
+import urllib3
+
+from .. import __version__
+from ..errors import (
+    AnswerError,
+    LoginError,
+    PluginError,
+    PortalError,
+    UnreachableError,
+    UsageError,
+)
+from .answer import Answer, read_limited
+from .deadline import Deadline
+from .transport import Transport, Trust, explain
+
+if TYPE_CHECKING:
+    from ..auth import Credentials, Login
+
+_STATUS = "/status"
+_MAX_REDIRECTS = 5
+_LONGEST = 200
+"""Characters of an address, which a redirect may have brought, in what went over the wire."""
+_CHUNK = 16384
+_HEADERS = {
+    "User-Agent": f"check_cqd_integration/{__version__}",
+    "Accept": "application/json",
+}
+_SCHEMES = ("Negotiate", "NTLM", "Basic", "Digest", "Bearer")
+_HEADERS_WITHOUT_SECRETS = ("server", "date", "content-type", "content-length")
+_TRY_AGAIN = (408, 429)
+_UNLIMITED = ("br", "zstd")
+"""What urllib3, if it can at all, expands without a limit."""
+
+
+class Portal:
+    """The portal whose status is at ``url``."""
+
+    def __init__(
+        self,
+        url: str,
+        trust: Trust,
+        proxy: str | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._url = url
+        self._trust = trust
+        self._credentials = credentials
+        self._session = _Session(proxy)
+        self._offers = ""
+        self.exchange: list[str] = []
+        """What went over the wire, line by line, secrets left out."""
+
+    def fetch(self, deadline: Deadline) -> Answer:
+        """Ask for the status with one GET on one connection, without a second try.
+
+        Raises UnreachableError if no usable answer came, PortalError if the portal refused or
+        sent elsewhere, AnswerError for more than 1 MiB, UsageError for a file or an address that
+        cannot be used.
+        """
+        began = time.monotonic()
+        response, body = self._read_200(self._url, deadline)
+        self._url = response.url
+        seconds = time.monotonic() - began
+        self.exchange.append(f"{len(body)} bytes in {seconds:.3f}s")
+        return Answer(body, _date(response), seconds)
+
+    def fetch_log(self, deadline: Deadline) -> bytes:
+        """Ask for the log whose status was fetched, on the same connection.
+
+        Raises what ``fetch`` does.
+        """
+        url = urlsplit(self._url)
+        path, status = url.path[: -len(_STATUS)], url.path[-len(_STATUS) :]
+        if status.lower() != _STATUS:
+            raise PluginError("its address is known only if that of the status ends in /Status")
+        return self._read_200(url._replace(path=path, query="").geturl(), deadline)[1]
+
+    def close(self) -> None:
+        """Close all that was opened."""
+        self._session.close()
+
+    def _read_200(self, url: str, deadline: Deadline) -> tuple[requests.Response, bytes]:
+        try:
+            response = self._ask(urlsplit(url), deadline)
+            if response.status_code != 200:
+                raise self._refusal(response)
+            deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
+            return response, _read(response)
+        except requests.exceptions.InvalidURL as error:
+            raise UsageError("the address of the portal is not one that can be asked") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise explain(error, deadline) from error
+
+    def _ask(self, url: SplitResult, deadline: Deadline) -> requests.Response:
+        """Return the first answer that neither is a redirect to be followed nor wants a login."""
+        logged_in = False  # once a check: a page that is redirected to may refuse for ever
+        for _ in range(_MAX_REDIRECTS + 1):
+            self._session.prepare_for(url.scheme, self._trust, deadline)
+            # On a connection that is there already; a new one notes its own steps.
+            deadline.step = f"waiting for the answer of {url.hostname}"
+            response = self._get(url, deadline)
+            if response.status_code == 401 and self._credentials is not None and not logged_in:
+                logged_in = True
+                deadline.step = f"logging in to {url.hostname} as {self._credentials}"
+                try:
+                    response = self._log_in(url, response, self._credentials, deadline)
+                except LoginError as error:
+                    raise PortalError(f"{deadline.step}: {error}") from error
+            if not response.is_redirect:
+                return response
+            _read(response)  # so that its connection can carry the next request
+            url = self._followed(url, response.headers["Location"])
+        raise PortalError(f"the portal redirects more than {_MAX_REDIRECTS} times")
+
+    def _get(
+        self,
+        url: SplitResult,
+        deadline: Deadline,
+        authorization: str | None = None,
+    ) -> requests.Response:
+        self.exchange.append(f"GET {_without_query(url)}{' with a token' if authorization else ''}")
+        response = self._session.get(
+            url.geturl(),
+            headers={"Authorization": authorization},
+            allow_redirects=False,
+            stream=True,
+            timeout=deadline.remaining(),
+            verify=not self._trust.insecure,
+        )
+        self._session.responses.append(response)
+        self._note(response)
+        return response
+
+    def _log_in(
+        self,
+        url: SplitResult,
+        response: requests.Response,
+        credentials: Credentials,
+        deadline: Deadline,
+    ) -> requests.Response:
+        """Return the answer to one login by one scheme; a refusal is final.
+
+        Raises LoginError with the reason, UnreachableError if the connection, which the handshake
+        belongs to, was closed in its course.
+        """
+        from ..auth import Connection, start_login  # here, so that only a login pays for it
+
+        connections = self._session.certificates_of(url.scheme)
+        connection = Connection(
+            host=url.hostname or "",
+            is_encrypted=url.scheme == "https",
+            certificate=connections[-1] if connections else None,
+        )
+        step = deadline.step
+        self._offers = _offers(response)
+        login = start_login(credentials, _offered(response), connection)
+        token = login.step(None)
+        made: int | None = None
+        while True:
+            _read(response)  # so that its connection can carry the next request
+            header = f"{login.scheme} {base64.b64encode(token).decode()}"
+            try:
+                response = self._get(url, deadline, header)
+            except requests.ConnectionError as error:
+                raise UnreachableError(f"{explain(error, deadline)}{_hint(login)}") from error
+            if made not in (None, len(connections)):
+                raise UnreachableError(
+                    f"{step}: the connection was closed in the handshake{_hint(login)}"
+                )
+            made = len(connections)
+            reply = _reply(response, login.scheme)
+            if response.status_code == 200:
+                login.finish(reply)
+            if response.status_code != 401:
+                return response
+            if login.is_complete or reply is None or not (token := login.step(reply)):
+                deadline.step = step
+                raise LoginError(
+                    f"HTTP 401 to {login.scheme} (of {self._offers}); {login.likely_reason}"
+                    f"{_hint(login) or ', see --auth'}"
+                )
+
+    def _followed(self, url: SplitResult, location: str) -> SplitResult:
+        """Return where a redirect leads; raises PortalError if it must not be followed.
+
+        It may lead anywhere on the same origin and, without credentials, from http to https on
+        the same host.
+        """
+        try:
+            target = urlsplit(urljoin(url.geturl(), location))
+            same_origin = _origin(target) == _origin(url)
+        except ValueError:
+            raise PortalError("the portal redirects to something that is not a URL") from None
+        upgraded = (url.scheme, target.scheme) == ("http", "https")
+        same_host = target.hostname == url.hostname
+        allowed = same_origin or (upgraded and same_host and self._credentials is None)
+        if allowed and "@" not in target.netloc:
+            return target
+        host = target.netloc.rpartition("@")[2][:60]
+        raise PortalError(
+            f"the portal redirects to {target.scheme[:20]}://{host}, which is not followed; if "
+            f"that is right, give its address with --url"
+        )
+
+    def _refusal(self, response: requests.Response) -> PortalError:
+        code = response.status_code
+        if code in (401, 403) and self._credentials is None:
+            return PortalError(
+                f"HTTP {code}: the portal wants a login and offers {_offers(response)}; give "
+                f"--username with --password-file or --keytab"
+            )
+        if code == 401:
+            return PortalError(
+                f"HTTP 401: a redirect leads to where a login is wanted once more "
+                f"({_offers(response)}); give its address with --url"
+            )
+        if code == 403:
+            return PortalError(
+                f"HTTP 403: {self._credentials} may not read it; is it in the group of "
+                f"portal users? The portal offers {self._offers or _offers(response)}, see --auth"
+            )
+        told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()
+        if code == 407:
+            return PortalError(f"{told}: the proxy wants a login, which is not supported")
+        if code // 100 == 5 or code in _TRY_AGAIN:
+            return UnreachableError(f"{told}: the portal cannot answer now")
+        if code == 404:
+            return PortalError(f"{told}: is this the CQD portal, and its address right?")
+        return PortalError(f"{told}: not the answer of a CQD portal")
+
+    def _note(self, response: requests.Response) -> None:
+        self.exchange.append(f"HTTP {response.status_code}")
+        for name, value in response.headers.items():
+            if name.lower() == "www-authenticate":
+                value = ", ".join(_offered(response))
+            elif name.lower() not in _HEADERS_WITHOUT_SECRETS:
+                value = "(not shown)"
+            self.exchange.append(f"{name[:40]}: {value[:80]}")
+
+
+class _Session(requests.Session):
+    """A session that takes nothing from the environment and follows no redirect by itself."""
+
+    def __init__(self, proxy: str | None) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.headers.clear()
+        self.headers.update(_HEADERS)
+        self.adapters.clear()
+        self.responses: list[requests.Response] = []
+        """Closed with the session, whether they were read or not."""
+        if proxy:
+            self.proxies = {"http": proxy, "https": proxy}
+
+    def prepare_for(self, scheme: str, trust: Trust, deadline: Deadline) -> None:
+        """Mount our transport, with TLS settings only where they are needed: they cost time."""
+        prefix = f"{scheme}://"
+        if prefix not in self.adapters:
+            tls = trust.context() if scheme == "https" else None
+            self.mount(prefix, Transport(deadline, tls))
+
+    def certificates_of(self, scheme: str) -> list[bytes | None]:
+        """Return what the other side showed, once for each connection made so far."""
+        return cast(Transport, self.adapters[f"{scheme}://"]).certificates
+
+    def close(self) -> None:
+        """Close all that was opened."""
+        for response in self.responses:
+            response.close()
+        super().close()
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None: requests would read the body of a redirect, however long it is."""
+
+
+_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _read(response: requests.Response) -> bytes:
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in _UNLIMITED or "," in encoding:
+        raise AnswerError(f"the answer is compressed as {encoding[:20]}, which is not read")
+    response.raw.enforce_content_length = True  # urllib3 before 2 takes a shorter body
+    try:
+        return read_limited(response.iter_content(_CHUNK))
+    except ValueError as error:  # pragma: no cover (some versions, of a chunk of negative size)
+        raise requests.exceptions.ChunkedEncodingError from error
+
+
+def _reply(response: requests.Response, scheme: str) -> bytes | None:
+    """Return the token with which the portal continues a handshake of this scheme."""
+    challenge = response.headers.get("WWW-Authenticate", "")
+    match = re.search(rf"(?:^|,)\s*{scheme}\s+([A-Za-z0-9+/]+=*)\s*(?:,|$)", challenge, re.I)
+    try:
+        return base64.b64decode(match[1]) if match else None
+    except ValueError:
+        return None
+
+
+def _hint(login: Login) -> str:
+    return ", or a proxy ends TLS (--no-channel-binding)" if login.is_bound else ""
+
+
+def _without_query(url: SplitResult) -> str:
+    return f"{url.scheme}://{url.netloc}{url.path.partition(';')[0]}"[:_LONGEST]
+
+
+def _offered(response: requests.Response) -> list[str]:
+    """Return the login schemes of all WWW-Authenticate headers, the strongest first."""
+    challenges = re.sub('"[^"]*"', "", response.headers.get("WWW-Authenticate", ""))
+    words = [part.split()[0].lower() for part in challenges.split(",") if part.strip()]
+    return [scheme for scheme in _SCHEMES if scheme.lower() in words]
+
+
+def _offers(response: requests.Response) -> str:
+    return ", ".join(_offered(response)) or "no scheme"
+
+
+def _date(response: requests.Response) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)

@@ -1,0 +1,71 @@
+"""The limit of ``-t``, kept around whatever may hang.
+
+A signal cannot interrupt a name lookup, and does not exist on Windows; a socket's timeout starts
+anew with every byte. So the work is done in a daemon thread, and the thread is left to its fate
+when the time is up.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..errors import PluginError, UnreachableError, UsageError
+
+T = TypeVar("T")
+
+
+class Deadline:
+    """A limit in seconds that began when this was made, and the step that is being done."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.step = "starting"
+        self.left_work = False
+        """Whether a thread was left to its fate: what it works with must not be touched then."""
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left, at least a millisecond: zero would mean "no limit" to some."""
+        return max(self._end - time.monotonic(), 0.001)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the time is up, or all but: a timer may be early by a clock's tick."""
+        return self.remaining() < 0.05
+
+    def passed(self) -> UnreachableError:
+        """Return the error that says at which step the time ran out."""
+        return UnreachableError(f"{self.step}: no answer within {self.seconds:g}s (-t)")
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns or raise what it raises, or ``passed()`` in time.
+
+        Raises PluginError, which names the step, if the process is interrupted meanwhile.
+        """
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def worker() -> None:
+            try:
+                results.append(work())
+            except BaseException as error:  # raised again where it is awaited
+                errors.append(error)
+
+        thread = threading.Thread(target=worker, daemon=True)
+        try:
+            thread.start()
+            thread.join(self.remaining())
+        except RuntimeError as error:
+            raise UsageError("this host lets the check start no thread") from error
+        except KeyboardInterrupt as error:
+            self.left_work = True
+            raise PluginError(f"{self.step}: interrupted") from error
+        if errors:
+            raise errors[0]
+        if results:
+            return results[0]
+        self.left_work = True
+        raise self.passed()

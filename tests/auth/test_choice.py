@@ -1,0 +1,100 @@
+"""The password, and where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import trustme
+
+from check_cqd_integration.auth.choice import Connection, Credentials, read_password, start_login
+from check_cqd_integration.errors import UsageError
+
+
+def password_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:
+    path = tmp_path / "password"
+    path.write_bytes(content)
+    path.chmod(mode)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "password"),
+    [
+        (b"Passw0rd!", "Passw0rd!"),
+        (b"Passw0rd!\n", "Passw0rd!"),
+        (b"x" * 4095 + b"\n", "x" * 4095),
+        (b"only the line end\r\r\n", "only the line end\r"),
+        (b"Passw0rd!\r\nsecond line\n", "Passw0rd!"),
+        (b"  blanks belong to it \t\n", "  blanks belong to it \t"),
+        ("p\u00e4ssw\u00f6rd \u20ac\n".encode(), "p\u00e4ssw\u00f6rd \u20ac"),
+        (b"\xef\xbb\xbfmarked by Notepad\r\n", "marked by Notepad"),
+    ],
+)
+def test_first_line_is_the_password(tmp_path: Path, content: bytes, password: str) -> None:
+    assert read_password(password_file(tmp_path, content)) == password
+
+
+def test_group_may_read_it(tmp_path: Path) -> None:
+    assert read_password(password_file(tmp_path, b"x", 0o640)) == "x"
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "reason"),
+    [
+        (b"x", 0o604, " may be read by everybody; chmod o-r it"),
+        (b"\nx", 0o600, " begins with an empty line"),
+        (b"", 0o600, " begins with an empty line"),
+        (b"\xff\xfe", 0o600, " is not UTF-8 text"),
+        (b"x" * 4097, 0o600, " begins with a line of more than 4 KiB"),
+    ],
+)
+def test_refused_file(tmp_path: Path, content: bytes, mode: int, reason: str) -> None:
+    path = password_file(tmp_path, content, mode)
+    with pytest.raises(UsageError) as refused:
+        read_password(path)
+    assert str(refused.value) == f"--password-file {path}{reason}"
+    assert refused.value.__cause__ is None
+
+
+def test_refused_if_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"/none: No such file or directory$"):
+        read_password(str(tmp_path / "none"))
+
+
+def test_refused_if_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        read_password(str(tmp_path))
+
+
+def test_refused_if_a_pipe_without_waiting_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o600)
+    with pytest.raises(UsageError, match=r"is not a regular file$"):
+        read_password(str(path))
+
+
+def test_password_shows_in_no_representation() -> None:
+    assert "Passw0rd!" not in repr(Credentials("ntlm", "monitor", "Passw0rd!"))
+
+
+def test_kerberos_gets_key_table_and_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SimpleNamespace(KerberosLogin=lambda *arguments: arguments)
+    monkeypatch.setitem(sys.modules, "check_cqd_integration.auth.gss", module)
+    certificate = trustme.CA().cert_pem.bytes().decode()
+    der = ssl.PEM_cert_to_DER_cert(certificate)
+    credentials = Credentials("auto", "monitor@CQD.TEST", keytab="/etc/monitor.keytab")
+    connection = Connection("cqd.example.com", is_encrypted=True, certificate=der)
+    login: object = start_login(credentials, ["Negotiate"], connection)
+    assert login == (
+        "cqd.example.com",
+        "monitor@CQD.TEST",
+        None,
+        "/etc/monitor.keytab",
+        b"tls-server-end-point:" + hashlib.sha256(der).digest(),
+    )

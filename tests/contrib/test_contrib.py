@@ -1,0 +1,290 @@
+"""The files under contrib/ know every option of the plugin, and no other.
+
+test_director_basket.py tests the basket for Icinga Director.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from configparser import ConfigParser
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dashboard import DASHBOARD, MEASUREMENT, rendered
+from day import answers, checks
+from expected import url_of
+from graphite_templates import TEMPLATES, templates
+from man import page
+from portal_simulator import PortalSimulator
+from readme import README
+
+from check_cqd_integration.options import build_parser
+
+PROGRAM = "check_cqd_integration"
+CONTRIB = README.parent / "contrib"
+COMMAND = CONTRIB / "icinga" / "cqd_integration.conf"
+FILES = sorted(path for path in CONTRIB.rglob("*") if path.is_file() and path.suffix != ".pyc")
+
+OPTIONS = {action.option_strings[-1]: action for action in build_parser()._actions}
+CHECKED = {
+    option: action for option, action in OPTIONS.items() if option not in ("--version", "--help")
+}
+"""What a check may be given: the others only tell of the plugin, and are UNKNOWN."""
+
+ARGUMENT = re.compile(
+    r'^\t\t"(?P<option>--[^"]+)" = \{\n(?P<settings>.*?)^\t\t\}', re.MULTILINE | re.DOTALL
+)
+SETTING = re.compile(r"^\t\t\t(?P<name>\w+) = (?P<value>.*)$", re.MULTILINE)
+
+
+def variable_of(option: str) -> str:
+    return "cqd_integration_" + option[2:].replace("-", "_")
+
+
+def arguments() -> dict[str, dict[str, str]]:
+    """Return the settings of each argument of the CheckCommand, as they are written."""
+    return {
+        found["option"]: dict(SETTING.findall(found["settings"]))
+        for found in ARGUMENT.finditer(COMMAND.read_text(encoding="utf-8"))
+    }
+
+
+def test_help_readme_and_manual_page_have_every_option() -> None:
+    texts = (
+        build_parser().format_help(),
+        README.read_text(encoding="utf-8"),
+        page().replace(r"\-", "-"),
+    )
+    for text in texts:
+        for option in OPTIONS:
+            assert re.search(rf"{option}\b(?!-)", text)
+
+
+def test_check_command_has_every_option() -> None:
+    assert list(arguments()) == list(CHECKED)
+
+
+@pytest.mark.parametrize("option", CHECKED)
+def test_argument(option: str) -> None:
+    """It has the help text and takes its value from the variable of its name."""
+    settings, macro = arguments()[option], f'"${variable_of(option)}$"'
+    assert settings.pop("description") == quoted(CHECKED[option].help or "")
+    if option == "--verbose":
+        assert settings["set_if"] == macro
+    elif CHECKED[option].metavar:
+        assert settings == {"value": macro}
+    else:
+        assert settings == {"set_if": macro}
+
+
+def quoted(text: str) -> str:
+    """Return the text as a string of Icinga's configuration."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def test_every_switch_is_off() -> None:
+    text = COMMAND.read_text(encoding="utf-8")
+    switches = {name for name, action in CHECKED.items() if not action.metavar} - {"--verbose"}
+    off = {name for name in CHECKED if f"\tvars.{variable_of(name)} = false\n" in text}
+    assert off == switches
+
+
+def test_icinga_is_more_patient_than_the_plugin() -> None:
+    """By default: Icinga gives a minute."""
+    text = COMMAND.read_text(encoding="utf-8")
+    default = OPTIONS["--timeout"].default
+    assert f"\tvars.cqd_integration_timeout = {default:g}\n" in text
+    assert "\ttimeout = 1m\n" in text
+    assert default < 60
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_nothing_is_used_that_does_not_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    # A page for people has commands of other programs, too.
+    lines = [line for line in text.splitlines() if path.suffix != ".md" or PROGRAM in line]
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", "\n".join(lines)))
+    assert used <= {*OPTIONS, "--some-option"}
+    variables = set(re.findall(r"\bcqd_integration_\w+", text))
+    known = {variable_of(option) for option in [*CHECKED, "--some-option", "--password"]}
+    assert variables <= known
+
+
+def test_intervals_are_those_that_readme_counts_failed_logins_with() -> None:
+    """Each was changed once without a test that failed."""
+    icinga = (CONTRIB / "icinga" / "cqd_services.conf").read_text(encoding="utf-8")
+    for setting in ("check_interval = 35m", "retry_interval = 35m", "max_check_attempts = 1"):
+        assert f"\n\t{setting}\n" in icinga
+    assert icinga.count('import "cqd-integration-login"') == 2
+    assert icinga.count("\tcommand_endpoint = host.vars.cqd_endpoint") == 2
+    basket = json.loads((CONTRIB / "icinga" / "director-basket.json").read_text(encoding="utf-8"))
+    template = basket["ServiceTemplate"]["CQD integration with login"]
+    settings = ("check_interval", "retry_interval", "max_check_attempts")
+    assert [template[name] for name in settings] == ["2100", "2100", "1"]
+    assert basket["Command"]["cqd_integration"]["timeout"] == "60"
+
+    text = (CONTRIB / "nagios" / "cqd_integration.cfg").read_text(encoding="utf-8")
+    objects = [
+        dict(line.split(None, 1) for line in body.strip().splitlines())
+        for body in re.findall(r"^define \w+ \{\n(.*?)^\}", text, re.M | re.S)
+    ]
+    [login] = [found for found in objects if found.get("name") == "cqd-service-login"]
+    assert [login[name] for name in settings] == ["35", "35", "1"]
+    assert "notification_options" not in text  # generic-service has UNKNOWN
+    with_login = {o["command_name"] for o in objects if "--username" in o.get("command_line", "")}
+    for found in objects:
+        if found.get("check_command", "").partition("!")[0] in with_login:
+            assert found["use"] == "cqd-service-login"
+    [patience] = re.findall(r"check_nrpe .* -t (\d+) ", text)
+    assert OPTIONS["--timeout"].default < int(patience) < 60
+
+
+# --- graphs ---------------------------------------------------------------------------------------
+
+NOW = datetime(2026, 11, 24, 9, 7, tzinfo=timezone.utc)
+LIMITS = {
+    f"{stage}_{measure}"
+    for stage in ("integration", "cube")
+    for measure in ("age", "streak", "running")
+} | {"data_age"}
+"""What has limits that can be drawn: those of the others are ranges, or there are none."""
+
+
+@pytest.fixture
+def labels(run: Callable[..., tuple[int, str]]) -> set[str]:
+    """All that the plugin ever writes: of a portal that tells everything."""
+
+    def timestamp(ago: int) -> str:
+        return (NOW - timedelta(minutes=ago)).strftime("%m/%d/%Y %H:%M:%S")
+
+    everything = {
+        "LastSuccessIntegrations": [timestamp(20)],
+        "LastSuccessCubeProcessings": [timestamp(18)],
+        "LastFailedIntegrations": [timestamp(50)],
+        "LastFailedCubeProcessings": [timestamp(48)],
+        "LastDataIntegrationStart": timestamp(21),
+        "LastCubeProcessingStart": timestamp(19),
+    }
+    with PortalSimulator(body=json.dumps(everything).encode(), clock=lambda: NOW) as portal:
+        _, out = run("--url", url_of(portal), "--now", NOW.isoformat(), "--timezone", "UTC")
+    found = {item.partition("=")[0] for item in out.partition(" | ")[2].split()}
+    assert found == set(re.findall(r"^\| `([a-z_]+)` \|", README.read_text(encoding="utf-8"), re.M))
+    return found
+
+
+@pytest.fixture
+def dashboard() -> Any:
+    return json.loads(DASHBOARD.read_text(encoding="utf-8"))
+
+
+def asked(panel: dict[str, Any]) -> list[tuple[str, str]]:
+    """The label and the field of each query."""
+    found = [
+        re.search(r"SELECT max\(\"(\w+)\"\) .* AND \"metric\" = '(\w+)' AND ", target["query"])
+        for target in panel["targets"]
+    ]
+    return [(match[2], match[1]) for match in found if match]
+
+
+def test_dashboard_is_what_the_generator_makes() -> None:
+    assert DASHBOARD.read_text(encoding="utf-8") == rendered()
+
+
+def test_graphs_show_every_label_and_every_limit_that_can_be_drawn(
+    dashboard: Any, labels: set[str]
+) -> None:
+    expected = {(label, "value") for label in labels} | {
+        (label, field) for label in LIMITS for field in ("warn", "crit")
+    }
+    in_grafana = [pair for panel in dashboard["panels"] for pair in asked(panel)]
+    in_graphite = [
+        (curve.label, curve.field) for template in templates() for curve in template.curves
+    ]
+    assert sorted(in_grafana) == sorted(in_graphite) == sorted(expected)
+    for panel in dashboard["panels"]:
+        with_range = {"integration_last_failure", "cube_last_failure", "clock_skew"}
+        drawn = {label for label, _ in asked(panel)}
+        assert ("Its limit is a range" in panel["description"]) == bool(drawn & with_range)
+
+
+def test_every_panel_is_complete(dashboard: Any) -> None:
+    panels = dashboard["panels"]
+    assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(places) == len(panels)
+    for panel in panels:
+        assert panel["type"] == "timeseries"
+        assert panel["description"]
+        defaults = panel["fieldConfig"]["defaults"]
+        counts = any(label.endswith("_streak") for label, _ in asked(panel))
+        assert defaults["unit"] == ("none" if counts else "s")
+        assert defaults["thresholds"]["steps"]
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0
+        aliases = [target["alias"] for target in panel["targets"]]
+        overrides = panel["fieldConfig"]["overrides"]
+        assert [override["matcher"]["options"] for override in overrides] == aliases
+        assert len(asked(panel)) == len(panel["targets"])
+        for target in panel["targets"]:
+            assert f'FROM "{MEASUREMENT}" ' in target["query"]
+            assert target["rawQuery"] is True
+            assert target["resultFormat"] == "time_series"
+
+
+def test_dashboard_is_of_no_installation(dashboard: Any) -> None:
+    """It can be imported anywhere: what is chosen there, is chosen with a variable."""
+    text = json.dumps(dashboard)
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
+    assert set(re.findall(r"\$\{?(\w+)", text)) == variables | {"timeFilter", "__interval"}
+    assert set(re.findall(r'"uid": "([^"]+)"', text)) == {"${datasource}", "cqd-integration"}
+    assert not {"id", "version", "iteration", "gnetId", "__inputs"} & dashboard.keys()
+    assert not re.search(r'"current"|"url"|https?:', text)
+
+
+def test_templates_for_graphite_are_those_of_the_dashboard(dashboard: Any) -> None:
+    titles = [template.parameters["title"] for template in templates()]
+    assert titles == [panel["title"] for panel in dashboard["panels"]]
+    command = re.findall(r'^object CheckCommand "(\w+)"', COMMAND.read_text("utf-8"), re.M)
+    for template, panel in zip(templates(), dashboard["panels"]):
+        assert [template.check_command] == command == [MEASUREMENT]
+        assert len({curve.name for curve in template.curves}) == len(template.curves)
+        assert {(curve.label, curve.field) for curve in template.curves} == set(asked(panel))
+        for curve in template.curves:
+            unit = template.parameters["vtitle"]
+            factor = {"minutes": 1 / 60, "hours": 1 / 3600}.get(unit, 1)
+            assert curve.factor == pytest.approx(factor)
+    # The module takes what follows a colon for a wildcard, and drops it.
+    for line in TEMPLATES.read_text(encoding="utf-8").splitlines():
+        assert line.startswith(";") or ":" not in line
+
+
+def test_carbon_keeps_what_icinga_writes() -> None:
+    metric = "icinga2.cqd_example_com.services.cqd.cqd_integration.perfdata.cube_age.value"
+    for name in ("storage-schemas.conf", "storage-aggregation.conf"):
+        parser = ConfigParser(interpolation=None)
+        parser.read(TEMPLATES.with_name(name), encoding="utf-8")
+        [section] = parser.sections()
+        assert re.search(parser[section]["pattern"], metric)
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 24), date(2024, 2, 29)])
+def test_day_has_its_phases(day: date) -> None:
+    found = {f"{check.moment:%H:%M}": check for check in checks(day)}
+    assert len(found) == len(list(answers(day))) == 288
+    states = [(moment, check.code) for moment, check in found.items()]
+    changes = [now for before, now in zip([("", -1), *states], states) if before[1] != now[1]]
+    assert changes == [
+        ("00:00", 0),
+        ("01:50", 1),  # the long run has begun at 01:15
+        ("02:20", 2),
+        ("04:20", 0),
+        ("11:10", 1),  # the cube fails
+        ("11:40", 2),
+        ("13:50", 1),  # the newest failure is less than 30 minutes ago
+        ("14:10", 0),
+    ]
+    assert "cube_streak=5;0;2;0" in found["13:30"].perfdata

@@ -1,0 +1,181 @@
+"""Which zone timestamps are in: never one that the C library would silently take for UTC."""
+
+from __future__ import annotations
+
+import os
+import zoneinfo
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from expected import Run
+
+from check_cqd_integration.errors import UsageError
+from check_cqd_integration.pipeline import zones
+
+SUMMER = datetime(2026, 7, 1, 12)
+ZONE_FILE = b"TZif2" + bytes(39) + b"TZif2" + bytes(39) + b"\nCET-1CEST,M3.5.0,M10.5.0/3\n"
+
+
+@pytest.mark.parametrize(("name", "hours"), [("UTC", 0), ("Europe/Berlin", 2), ("Asia/Tokyo", 9)])
+def test_named(name: str, hours: int) -> None:
+    assert zones.named(name).utcoffset(SUMMER) == timedelta(hours=hours)
+
+
+def test_utc_needs_no_data() -> None:
+    assert zones.named("UTC") is timezone.utc
+
+
+@pytest.mark.parametrize("name", ["Nowhere", "", "../Europe/Berlin", "/etc/localtime", "a\0b"])
+def test_name_of_no_zone(name: str) -> None:
+    with pytest.raises(ValueError, match="is not a zone this host knows, like Europe/Berlin"):
+        zones.named(name)
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", ":Europe/Berlin"])
+def test_zone_that_the_environment_names_needs_no_c_library(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", name)
+    zone = zones.local()
+    assert zone is not None
+    assert zone.utcoffset(SUMMER) == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ":",
+        "CET-1CEST",
+        "UTC0",
+        "<+0330>-3:30",
+        "<+12>-12<+13>-13:59:59,M01.1.6/167:59,M12.5.0/-1",
+        "CET-1CEST,J1,J365/24",
+        "CET-1CEST,0/0,365/00:00:00",
+        "CET-23CEST,J59,299",
+    ],
+)
+def test_zone_that_the_environment_spells_out_is_left_to_the_c_library(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", name)
+    assert zones.local() is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Europe/Nowhere",
+        "CET:-1",
+        "5",
+        "<CET>",
+        "CET-1/CEST",
+        "CET-1CEST,x",
+        "CET-24",
+        "CET-1:60",
+        "CET-1CEST,M3.5.0",
+        "CET-1CEST,M0.5.0,M10.5.0",
+        "CET-1CEST,M13.5.0,M10.5.0",
+        "CET-1CEST,M3.5.0,M10.6.0",
+        "CET-1CEST,M3.5.7,M10.5.0",
+        "CET-1CEST,J0,J365",
+        "CET-1CEST,J1,J366",
+        "CET-1CEST,366,1",
+        "CET-1CEST,M3.5.0/168,M10.5.0",
+    ],
+)
+def test_zone_of_the_environment_that_cannot_be_read_is_unknown(
+    name: str, monkeypatch: pytest.MonkeyPatch, run: Run, sample: Path
+) -> None:
+    monkeypatch.setenv("TZ", name)
+    assert run("--input", str(sample)) == (
+        3,
+        f"CQD UNKNOWN - TZ in the environment: '{name}' is not a zone this host knows, like "
+        "Europe/Berlin, UTC or local; give --timezone\n".replace("<", "(").replace(">", ")"),
+    )
+    assert run("--input", str(sample), "--timezone", "UTC")[0] == 2
+
+
+def test_file_is_left_to_the_c_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "zone"
+    file.write_bytes(ZONE_FILE)
+    monkeypatch.setenv("TZ", str(file))
+    assert zones.local() is None
+    monkeypatch.delenv("TZ")
+    monkeypatch.setattr(zones, "_LOCALTIME", str(file))
+    assert zones.local() is None
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, ": No such file or directory"),
+        (b"", " holds no time zone"),
+        (b"Europe/Berlin\n", " holds no time zone"),
+        (ZONE_FILE[:-1], " holds no time zone"),
+        (b"TZif2\n", " holds no time zone"),
+        (ZONE_FILE[:44] + b"\n" + ZONE_FILE[45:], " holds no time zone"),
+        (ZONE_FILE.replace(b"M3.", b"M13."), " holds no time zone"),
+        (ZONE_FILE.replace(b"CET", b"\xff"), " holds no time zone"),
+        (ZONE_FILE + b"\n", " holds no time zone"),
+    ],
+    ids=["dangling", "empty", "text", "cut", "head", "damaged", "rule", "name", "more"],
+)
+@pytest.mark.parametrize("place", ["TZ", "localtime"])
+def test_file_that_holds_no_zone(
+    content: bytes | None,
+    problem: str,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file, link = tmp_path / "zone", tmp_path / "link"
+    link.symlink_to(file)
+    if content is not None:
+        file.write_bytes(content)
+    if place == "TZ":
+        monkeypatch.setenv("TZ", str(link))
+    else:
+        monkeypatch.setattr(zones, "_LOCALTIME", str(link))
+    with pytest.raises(UsageError) as caught:
+        zones.local()
+    assert str(caught.value) == f"{link}{problem}; give --timezone"
+
+
+def test_file_without_a_rule_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zone").write_bytes(ZONE_FILE.partition(b"CET")[0] + b"\n")
+    monkeypatch.setenv("TZ", str(tmp_path / "zone"))
+    assert zones.local() is None
+
+
+def test_host_without_localtime_is_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = str(tmp_path / "missing")
+    monkeypatch.setattr(zones, "_LOCALTIME", missing)
+    assert zones.local() is None
+    monkeypatch.setenv("TZ", missing)
+    with pytest.raises(UsageError):
+        zones.local()
+
+
+@pytest.mark.parametrize("cut", [1, 30], ids=["line-end", "footer"])
+def test_named_zone_whose_file_was_cut(
+    cut: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Whole").write_bytes(ZONE_FILE)
+    (tmp_path / "Cut").write_bytes(ZONE_FILE[:-cut])
+    monkeypatch.setattr(zoneinfo, "TZPATH", (str(tmp_path),))
+    # zoneinfo itself looks at the path that it had when it was imported.
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", lambda name: timezone.utc)
+    assert zones.named("Whole") is timezone.utc
+    with pytest.raises(ValueError, match="'Cut' is not a zone this host knows"):
+        zones.named("Cut")
+
+
+def test_pipe_in_place_of_a_zone_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("TZ", str(tmp_path / "pipe"))
+    with pytest.raises(UsageError, match="holds no time zone; give --timezone"):
+        zones.local()

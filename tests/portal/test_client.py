@@ -1,0 +1,502 @@
+"""One request to the portal: what is sent, what is followed, what each answer means."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timezone
+from pathlib import Path
+
+import pytest
+import requests_mock
+from expected import (
+    AT_DOCUMENTED_MOMENT,
+    DOCUMENTED_MOMENT,
+    HEAD,
+    OVER_THE_NETWORK,
+    REFUSED,
+    URL,
+    WITHOUT_DATE,
+    Run,
+    url_of,
+)
+from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
+from raw_server import answering, raw_server, read_head, silent
+
+from check_cqd_integration import __version__, auth
+from check_cqd_integration.auth.choice import Connection, Credentials
+from check_cqd_integration.errors import UnreachableError
+from check_cqd_integration.portal import client as client
+from check_cqd_integration.portal.deadline import Deadline
+from check_cqd_integration.portal.transport import Trust
+
+
+def test_documented_answer_over_http(run: Run, portal: PortalSimulator) -> None:
+    options = ("-H", portal.host, "-p", str(portal.port), "--http")
+    assert run(*options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+def test_tls_settings_are_made_for_tls_only(
+    run: Run, portal: PortalSimulator, sample: Path
+) -> None:
+    options = ("-u", url_of(portal), "--ca-file", str(sample))
+    assert run(*options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+
+
+def test_one_get_on_one_connection(run: Run, portal: PortalSimulator) -> None:
+    run("-u", url_of(portal))
+    (request,) = portal.requests
+    assert (request.method, request.path) == ("GET", STATUS_PATH)
+    assert dict(request.headers) == {
+        "Host": f"127.0.0.1:{portal.port}",
+        "User-Agent": f"check_cqd_integration/{__version__}",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+    }
+
+
+def test_nothing_is_taken_from_the_environment(
+    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password hunter2\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert run("-u", url_of(portal), *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+    assert "authorization" not in {name.lower() for name in portal.requests[0].headers}
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "state", "text"),
+    [
+        (
+            401,
+            {"WWW-Authenticate": "Negotiate, NTLM"},
+            3,
+            "HTTP 401: the portal wants a login and offers Negotiate, NTLM; give --username with "
+            "--password-file or --keytab",
+        ),
+        (
+            401,
+            {"WWW-Authenticate": 'Basic realm="cqd", charset="UTF-8"'},
+            3,
+            "HTTP 401: the portal wants a login and offers Basic; give --username with "
+            "--password-file or --keytab",
+        ),
+        (
+            401,
+            {"WWW-Authenticate": 'Bearer realm="cqd, Basic", Digest'},
+            3,
+            "HTTP 401: the portal wants a login and offers Digest, Bearer; give --username with "
+            "--password-file or --keytab",
+        ),
+        (
+            401,
+            {"WWW-Authenticate": '"x" NTLM'},  # against RFC 9110
+            3,
+            "HTTP 401: the portal wants a login and offers NTLM; give --username with "
+            "--password-file or --keytab",
+        ),
+        (
+            401,
+            {},
+            3,
+            "HTTP 401: the portal wants a login and offers no scheme; give --username with "
+            "--password-file or --keytab",
+        ),
+        (
+            403,
+            {"WWW-Authenticate": "NTLM"},
+            3,
+            "HTTP 403: the portal wants a login and offers NTLM; give --username with "
+            "--password-file or --keytab",
+        ),
+        (404, {}, 3, "HTTP 404 Not Found: is this the CQD portal, and its address right?"),
+        (400, {}, 3, "HTTP 400 Bad Request: not the answer of a CQD portal"),
+        (
+            407,
+            {},
+            3,
+            "HTTP 407 Proxy Authentication Required: the proxy wants a login, which is not "
+            "supported",
+        ),
+        (499, {}, 3, "HTTP 499: not the answer of a CQD portal"),
+        (204, {}, 3, "HTTP 204 No Content: not the answer of a CQD portal"),
+        (206, {}, 3, "HTTP 206 Partial Content: not the answer of a CQD portal"),
+        (304, {}, 3, "HTTP 304 Not Modified: not the answer of a CQD portal"),
+        (302, {}, 3, "HTTP 302 Found: not the answer of a CQD portal"),
+        (408, {}, 2, "HTTP 408 Request Timeout: the portal cannot answer now"),
+        (429, {}, 2, "HTTP 429 Too Many Requests: the portal cannot answer now"),
+        (500, {}, 2, "HTTP 500 Internal Server Error: the portal cannot answer now"),
+        (503, {}, 2, "HTTP 503 Service Unavailable: the portal cannot answer now"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else "",
+)
+def test_status_that_is_not_200(
+    run: Run, code: int, headers: dict[str, str], state: int, text: str
+) -> None:
+    name = {2: "CRITICAL", 3: "UNKNOWN"}[state]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=code, headers=headers, content=DOCUMENTED)
+        assert run("-H", "cqd.example.com", *AT_DOCUMENTED_MOMENT) == (
+            state,
+            f"CQD {name} - {text}\n",
+        )
+
+
+def test_unreachable_state(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=503)
+        assert run("-H", "cqd.example.com", "--unreachable-state", "warning") == (
+            1,
+            "CQD WARNING - HTTP 503 Service Unavailable: the portal cannot answer now\n",
+        )
+        mocked.get(URL, status_code=404)
+        assert run("-H", "cqd.example.com", "--unreachable-state", "warning")[0] == 3
+
+
+def test_unreachable_state_ok_is_what_the_user_wants(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=503)
+        assert run("-H", "cqd.example.com", "--unreachable-state", "ok") == (
+            0,
+            "CQD OK - HTTP 503 Service Unavailable: the portal cannot answer now\n",
+        )
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("https://elsewhere.example.com/", "https://elsewhere.example.com"),
+        ("//elsewhere.example.com/", "https://elsewhere.example.com"),
+        ("http://cqd.example.com/", "http://cqd.example.com"),
+        ("https://cqd.example.com:8443/", "https://cqd.example.com:8443"),
+        ("https://user:hunter2@cqd.example.com/", "https://cqd.example.com"),
+        ("https://elsewhere.example.com|" + 99 * "x", "https://elsewhere.example.com/" + 38 * "x"),
+        ("file:///etc/passwd", "file://"),
+    ],
+)
+def test_redirect_that_is_not_followed(run: Run, location: str, told: str) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=302, headers={"Location": location})
+        assert run("-H", "cqd.example.com") == (3, REFUSED.format(told))
+        assert mocked.call_count == 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port", "options"), [("https", 443, ()), ("http", 80, ["--http"])]
+)
+def test_redirect_to_the_port_that_was_asked_anyway_is_followed(
+    run: Run, scheme: str, port: int, options: Sequence[str]
+) -> None:
+    target = f"{scheme}://cqd.example.com:{port}/status"
+    with requests_mock.Mocker() as mocked:
+        mocked.get(
+            f"{scheme}://cqd.example.com{STATUS_PATH}",
+            status_code=302,
+            headers={"Location": f"{target}#part"},
+        )
+        mocked.get(target, content=DOCUMENTED)
+        outcome = run("-H", "cqd.example.com", *options, *AT_DOCUMENTED_MOMENT)
+        assert outcome == (2, WITHOUT_DATE)
+
+
+def test_redirect_to_what_is_not_a_url(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=302, headers={"Location": "https://[::1/"})
+        assert run("-H", "cqd.example.com") == (
+            3,
+            "CQD UNKNOWN - the portal redirects to something that is not a URL\n",
+        )
+
+
+def test_redirect_in_circles(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=302, headers={"Location": STATUS_PATH})
+        assert run("-H", "cqd.example.com") == (
+            3,
+            "CQD UNKNOWN - the portal redirects more than 5 times\n",
+        )
+        assert mocked.call_count == 6
+
+
+def test_redirect_from_http_to_https_is_followed_without_credentials(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(
+            f"http://cqd.example.com{STATUS_PATH}", status_code=301, headers={"Location": URL}
+        )
+        mocked.get(URL, content=DOCUMENTED)
+        assert run("-H", "cqd.example.com", "--http", *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+
+
+def test_exchange_at_vvv(run: Run, portal: PortalSimulator) -> None:
+    url = url_of(portal)
+    options = ("-vvv", "--log-entries", "0", *AT_DOCUMENTED_MOMENT)
+    began = time.monotonic()
+    _, out = run("-u", f"{url}?token=hunter2", *options)
+    took = time.monotonic() - began
+    assert "hunter2" not in out
+    exchange = out.splitlines()[-7:]
+    assert exchange[:2] == [f"GET {url}", "HTTP 200"]
+    assert sorted(exchange[2:6]) == [
+        "Content-Length: 553",
+        "Content-Type: application/json; charset=utf-8",
+        "Date: Sun, 18 Jan 2015 10:31:00 GMT",
+        "Server: Microsoft-IIS/10.0",
+    ]
+    last = re.fullmatch(r"553 bytes in ([0-9]+\.[0-9]{3})s", exchange[6])
+    assert last
+    assert float(last[1]) <= took + 0.001  # it is rounded
+
+
+def test_exchange_at_vvv_of_a_long_address_is_cut(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(requests_mock.ANY, status_code=404)
+        _, out = run("-u", f"{URL}{200 * 'x'}", "-vvv")
+    assert out.splitlines()[3] == f"GET {URL}{200 * 'x'}"[: len("GET ") + 200]
+
+
+def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
+    headers = {
+        "WWW-Authenticate": "Negotiate TlRMTVNTUAAC, NTLM",
+        "X-Session": "hunter2",
+        "Server": 81 * "s",
+        41 * "N": "hunter2",
+    }
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{URL};hunter2", status_code=401, headers=headers)
+        assert run("-u", f"{URL};hunter2", "-vvv")[1].splitlines()[1:] == [
+            "[UNKNOWN] integration: not read",
+            "[UNKNOWN] cube: not read",
+            f"GET {URL}",
+            "HTTP 401",
+            "WWW-Authenticate: Negotiate, NTLM",
+            "X-Session: (not shown)",
+            f"Server: {80 * 's'}",
+            f"{40 * 'N'}: (not shown)",
+        ]
+
+
+def test_time_limit_of_a_thread_that_nobody_awaits() -> None:
+    ended: list[Exception] = []
+
+    def fetch() -> None:
+        try:
+            client.Portal(f"http://127.0.0.1:{port}/", Trust()).fetch(Deadline(0.1))
+        except UnreachableError as error:
+            ended.append(error)
+
+    with raw_server(silent) as port:
+        thread = threading.Thread(target=fetch)
+        thread.start()
+        thread.join(60)
+        assert [str(error) for error in ended] == [
+            "waiting for the answer of 127.0.0.1: no answer within 0.1s (-t)"
+        ]
+
+
+class Handshake:
+    """A login that is let in with its second token, and notes what it is told."""
+
+    scheme = "Negotiate"
+    is_complete = is_bound = False
+    likely_reason = "none"
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def step(self, token: bytes | None) -> bytes:
+        self.told.append(token)
+        return b"token"
+
+    def finish(self, token: bytes | None) -> None:
+        self.told.append(token)
+
+
+def test_what_a_login_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    handshake = Handshake()
+
+    def start_login(_: Credentials, offered: Sequence[str], connection: Connection) -> Handshake:
+        handshake.told += [offered, connection]
+        return handshake
+
+    monkeypatch.setattr(auth, "start_login", start_login)
+    monkeypatch.setattr(client._Session, "certificates_of", lambda *_: [b"certificate"])
+    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
+    answers = [
+        {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}},
+        {"status_code": 401, "headers": {"WWW-Authenticate": "negotiate b25l"}},
+        {"headers": {"WWW-Authenticate": "Negotiate dHdv"}, "content": DOCUMENTED},
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, answers)
+        outcome = run("-H", "cqd.example.com", "-l", "somebody", *AT_DOCUMENTED_MOMENT)
+    assert outcome == (2, WITHOUT_DATE)
+    connection = Connection("cqd.example.com", is_encrypted=True, certificate=b"certificate")
+    assert handshake.told == [["Negotiate"], connection, None, b"one", b"two"]
+
+
+NOT_HTTP = "CQD CRITICAL - reading the answer of 127.0.0.1: what came is not proper HTTP\n"
+TOO_LARGE = "CQD UNKNOWN - the answer is larger than 1 MiB, and is not read\n"
+
+
+def test_answer_that_is_too_large(run: Run, portal: PortalSimulator) -> None:
+    assert run("-u", url_of(portal, "huge")) == (3, TOO_LARGE)
+
+
+def test_answer_of_exactly_one_mebibyte_is_read(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, content=DOCUMENTED.ljust(1024 * 1024))
+        assert run("-H", "cqd.example.com", *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+        mocked.get(URL, content=DOCUMENTED.ljust(1024 * 1024 + 1))
+        assert run("-H", "cqd.example.com", *AT_DOCUMENTED_MOMENT) == (3, TOO_LARGE)
+
+
+def test_decompressed_size_counts(run: Run) -> None:
+    bomb = gzip.compress(bytes(50 * 1024 * 1024))
+    with raw_server(answering(HEAD, b"Content-Encoding: gzip\r\n\r\n", bomb)) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/") == (3, TOO_LARGE)
+
+
+def test_compression_that_was_not_asked_for_is_read(run: Run) -> None:
+    zipped = gzip.compress(DOCUMENTED)
+    with raw_server(answering(HEAD, b"Content-Encoding: gzip\r\n\r\n", zipped)) as port:
+        url = f"http://127.0.0.1:{port}/"
+        assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+
+
+def test_compression_that_is_broken(run: Run) -> None:
+    with raw_server(answering(HEAD, b"Content-Encoding: gzip\r\n\r\n", DOCUMENTED)) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/") == (
+            3,
+            "CQD UNKNOWN - reading the answer of 127.0.0.1: its compression is broken\n",
+        )
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "identity,identity,identity"])
+def test_compression_that_is_not_read(run: Run, encoding: str) -> None:
+    head = f"Content-Encoding:{encoding.upper()} \r\n\r\n".encode()
+    with raw_server(answering(HEAD, head, DOCUMENTED)) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/") == (
+            3,
+            f"CQD UNKNOWN - the answer is compressed as {encoding[:20]}, which is not read\n",
+        )
+
+
+def test_cookies_are_not_kept(run: Run) -> None:
+    heads = []
+
+    def handler(connection: socket.socket, over: threading.Event) -> None:
+        heads.append(read_head(connection))
+        connection.sendall(
+            b"HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
+        )
+        heads.append(read_head(connection))
+        connection.sendall(HEAD + b"\r\n" + DOCUMENTED)
+
+    with raw_server(handler) as port:
+        url = f"http://127.0.0.1:{port}/"
+        assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+    assert heads[0] == heads[1]
+    assert b"Cookie" not in heads[0]
+
+
+def test_chunk_without_end(run: Run) -> None:
+    head = b"Transfer-Encoding: chunked\r\n\r\n-1\r\n"
+    with raw_server(answering(HEAD, head, bytes(3 * 1024 * 1024))) as port:
+        outcome = run("-u", f"http://127.0.0.1:{port}/")
+    assert outcome in [(3, TOO_LARGE), (2, NOT_HTTP)]  # by the version of urllib3
+
+
+def test_redirect_with_a_body_without_end(run: Run) -> None:
+    head = b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /\r\n\r\n"
+    with raw_server(answering(head, bytes(3 * 1024 * 1024))) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/") == (3, TOO_LARGE)
+
+
+@pytest.mark.parametrize(
+    ("date", "perfdata"),
+    [
+        ("Sun, 18 Jan 2015 10:41:00 GMT", "clock_skew=-600s;-300:300 "),
+        ("Sun, 18 Jan 2015 10:26:00 -0000", "clock_skew=300s;-300:300 "),
+        ("Sun, 18 Jan 2015 11:26:00 +0100", "clock_skew=300s;-300:300 "),
+        ("yesterday", ""),
+        ("Sun, 18 Jan 99999 10:41:00 GMT", ""),
+        ("Sun, 18 Jan 2015 10:41:00 +99999999999999999999", ""),
+    ],
+)
+def test_clock_of_the_portal(run: Run, date: str, perfdata: str) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, content=DOCUMENTED, headers={"Date": date})
+        _, out = run("-H", "cqd.example.com", *AT_DOCUMENTED_MOMENT)
+    assert out.split(" | ")[1].startswith(f"{perfdata}cube_age=")
+
+
+@pytest.mark.parametrize(
+    ("now", "code", "text"),
+    [
+        ("2015-01-18T10:21:00Z", 0, "OK - integration: last success 5m 30s ago / "),
+        ("2015-01-18T10:16:00Z", 0, "OK - integration: last success 30s ago / "),
+        (
+            "2015-01-18T10:15:59Z",
+            1,
+            "WARNING - clock: this host is 5m 1s behind the portal (limit 5m) / integration ok, ",
+        ),
+        (
+            "2015-01-18T10:31:00Z",
+            1,
+            "WARNING - clock: this host is 10m ahead of the portal (limit 5m) / integration ok, ",
+        ),
+    ],
+)
+def test_portal_whose_clock_is_at_10_21(run: Run, now: str, code: int, text: str) -> None:
+    with PortalSimulator(clock=lambda: DOCUMENTED_MOMENT, zone=timezone.utc) as portal:
+        url = url_of(portal, "clock-behind")
+        outcome, out = run("-u", url, "--now", now, "--timezone", "UTC")
+    assert (outcome, out[4 : 4 + len(text)]) == (code, text)
+
+
+def test_address_that_no_library_takes(run: Run) -> None:
+    assert run("-u", "https://.example.com/") == (
+        3,
+        "CQD UNKNOWN - the address of the portal is not one that can be asked\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [
+        ("healthy", 0),
+        ("redirect-same", 0),
+        ("no-date", 0),
+        ("late", 1),
+        ("recovered", 1),
+        ("clock-behind", 1),
+        ("failing", 2),
+        ("stuck", 2),
+        ("never-yet", 2),
+        ("http-503", 2),
+        ("close", 2),
+        ("future", 3),
+        ("disabled", 3),
+        ("disabled-null", 3),
+        ("html", 3),
+        ("broken-json", 3),
+        ("missing-key", 3),
+        ("http-401", 3),
+        ("redirect", 3),
+    ],
+)
+def test_scenario_of_the_simulator(
+    run: Run, portal: PortalSimulator, scenario: str, code: int
+) -> None:
+    assert (
+        run("-u", url_of(portal, scenario), "--timezone", "UTC", "--now", "2015-01-18T10:31Z")[0]
+        == code
+    )

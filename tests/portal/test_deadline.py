@@ -1,0 +1,104 @@
+"""The limit around whatever may hang. No test waits longer than a millisecond for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from check_cqd_integration.errors import AnswerError, PluginError, UnreachableError, UsageError
+from check_cqd_integration.portal import deadline
+from check_cqd_integration.portal.deadline import Deadline
+
+
+@pytest.fixture
+def hang() -> Iterator[Callable[[], bool]]:
+    """Work that ends with the test."""
+    end = threading.Event()
+    yield end.wait
+    end.set()
+
+
+@pytest.mark.parametrize("seconds", [10, 0.5])
+def test_remaining(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr(deadline, "time", clock)
+    limit = Deadline(seconds)
+    assert limit.remaining() == seconds
+    clock.monotonic = lambda: 1000.25
+    assert limit.remaining() == seconds - 0.25
+    assert not limit.is_over
+    clock.monotonic = lambda: 1000 + seconds
+    assert limit.remaining() == 0.001
+    assert limit.is_over
+    clock.monotonic = lambda: 2000.0
+    assert limit.remaining() == 0.001
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"), [("10s", 10.0), ("0.5s", 0.5), ("2.25s", 2.25), ("3600s", 3600)]
+)
+def test_passed_names_step_and_limit(words: str, seconds: float) -> None:
+    limit = Deadline(seconds)
+    assert str(limit.passed()) == f"starting: no answer within {words} (-t)"
+    limit.step = "looking up cqd.example"
+    assert str(limit.passed()) == f"looking up cqd.example: no answer within {words} (-t)"
+
+
+@pytest.mark.parametrize("result", [b"answer", None, 0])
+def test_result_in_time(result: object) -> None:
+    assert Deadline(10).run(lambda: result) is result
+
+
+@pytest.mark.parametrize("error", [AnswerError("broken"), SystemExit(2), KeyboardInterrupt()])
+def test_error_in_time(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        Deadline(10).run(fail)
+    assert caught.value is error
+
+
+def test_work_that_hangs_is_left(hang: Callable[[], bool]) -> None:
+    limit = Deadline(0)
+
+    def work() -> bool:
+        limit.step = "looking up cqd.example"
+        begun.set()
+        return hang()
+
+    begun = threading.Event()
+    with pytest.raises(UnreachableError) as caught:
+        limit.run(work)
+    assert begun.wait(10)
+    assert str(limit.passed()) == "looking up cqd.example: no answer within 0s (-t)"
+    assert str(caught.value).endswith(": no answer within 0s (-t)")
+
+
+def test_thread_that_is_left_does_not_keep_the_process() -> None:
+    assert Deadline(10).run(lambda: threading.current_thread().daemon)
+
+
+def test_interrupt_while_waiting_names_the_step(
+    hang: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    limit = Deadline(10)
+    limit.step = "looking up cqd.example"
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(PluginError, match=r"^looking up cqd\.example: interrupted$"):
+        limit.run(hang)
+
+
+def test_host_without_room_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(UsageError, match=r"^this host lets the check start no thread$"):
+        Deadline(10).run(lambda: None)

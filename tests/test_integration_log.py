@@ -1,0 +1,340 @@
+"""The portal's own log in the alert: asked only then, and never of any weight."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from datetime import timezone
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+from expected import (
+    AT_DOCUMENTED_MOMENT,
+    DOCUMENTED_LINE,
+    DOCUMENTED_MOMENT,
+    OVER_THE_NETWORK,
+    WITHOUT_DATE,
+    Run,
+    url_of,
+)
+from portal_simulator import DOCUMENTED, LOG_PATH, STATUS_PATH, PortalSimulator
+from raw_server import raw_server, read_head, silent
+
+from check_cqd_integration.pipeline import log
+
+HOST = "https://cqd.example.com"
+INTEGRATION = "[OK] integration: last success 47s ago, no failures since, not running\n"
+CUBE = (
+    "[CRITICAL] cube: last success 19h 14m ago (limit 2h), 2 failures since (limit 0), newest "
+    "failure 2s ago (less than 30m), not running, last run took 42s\n"
+)
+DATA = "data: 19h 15m old\n"
+CLOCK = "[OK] clock: in step with the portal\n"
+PORTAL = "portal: answered in 0.001s\n"
+HINT = (
+    "hint: the archive step works and the cube step fails; one known cause are clients whose clock "
+    "is more than 60 years off\n"
+)
+
+
+def masked(out: str) -> str:
+    lines = out.splitlines(keepends=True)
+    return "".join(PORTAL if line.startswith("portal: answered in ") else line for line in lines)
+
+
+@pytest.mark.parametrize("options", [("-v",), ("-v", "--log-entries", "1"), ("-v", "-l", "x")])
+def test_reason_of_a_failure_stands_below_the_stage(
+    run: Run, portal: PortalSimulator, options: tuple[str, ...]
+) -> None:
+    code, out = run("-u", url_of(portal), *options, *AT_DOCUMENTED_MOMENT)
+    assert (code, masked(out)) == (
+        2,
+        f"{OVER_THE_NETWORK}{INTEGRATION}{CUBE}"
+        "  log 2015-01-18 10:30:58+00:00  Cube: Process Cube has failed: the attribute key cannot "
+        "be found when processing: Table 'dbo_Date', Column 'Date', Value: '1/1/1953'\n"
+        f"{DATA}{CLOCK}{PORTAL}{HINT}",
+    )
+    status, log = portal.requests
+    assert (status.path, log.path) == (STATUS_PATH, LOG_PATH)
+    assert status.client_port == log.client_port
+
+
+def test_log_without_v_if_it_is_wanted(run: Run, portal: PortalSimulator) -> None:
+    code, out = run("-u", url_of(portal), "--log-entries", "1", *AT_DOCUMENTED_MOMENT)
+    assert (code, out) == (
+        2,
+        f"{OVER_THE_NETWORK}log 2015-01-18 10:30:58+00:00  Cube: Process Cube has failed: the "
+        "attribute key cannot be found when processing: Table 'dbo_Date', Column 'Date', Value: "
+        "'1/1/1953'\n",
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("-v", "--log-entries", "0"), ("--log-entries", "")])
+def test_log_is_not_asked_for_unless_it_is_wanted(
+    run: Run, portal: PortalSimulator, options: tuple[str, ...]
+) -> None:
+    run("-u", url_of(portal), *options, *AT_DOCUMENTED_MOMENT)
+    assert [request.path for request in portal.requests] == [STATUS_PATH]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "options"),
+    [
+        ("healthy", ()),
+        ("failing", ("--stage", "integration")),
+        ("clock-behind", ()),
+        ("disabled", ()),
+        ("http-503", ()),
+        ("future", ()),
+    ],
+)
+def test_log_is_not_asked_for_unless_a_graded_stage_is_in_trouble(
+    run: Run, scenario: str, options: tuple[str, ...]
+) -> None:
+    with PortalSimulator(clock=lambda: DOCUMENTED_MOMENT, zone=timezone.utc) as portal:
+        more = ("-v", "--log-entries", "5", *options, *AT_DOCUMENTED_MOMENT)
+        _, out = run("-u", url_of(portal, scenario), *more)
+        assert len(portal.requests) == 1
+    assert "this is a bug" not in out
+
+
+def test_log_is_asked_for_if_a_stage_is_a_warning(run: Run) -> None:
+    with PortalSimulator(clock=lambda: DOCUMENTED_MOMENT, zone=timezone.utc) as portal:
+        assert run("-u", url_of(portal, "recovered"), "-v", *AT_DOCUMENTED_MOMENT)[0] == 1
+        assert len(portal.requests) == 2
+
+
+def entry(**fields: str) -> dict[str, str]:
+    return {
+        "LogCategory": "Cube",
+        "LogTime": "2015-01-18T10:30:59",
+        "LogDescription": "failed",
+        **fields,
+    }
+
+
+def with_log(run: Run, *options: str, **reply: Any) -> list[str]:
+    """Run with a failing status and this reply for the log; return the lines that it added."""
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}{STATUS_PATH}", content=DOCUMENTED)
+        mocked.get(f"{HOST}{LOG_PATH}", **reply)
+        command = ("-H", "cqd.example.com", "-v", *options, *AT_DOCUMENTED_MOMENT)
+        code, without = run(*command, "--log-entries", "0")
+        assert mocked.call_count == 1
+        assert run(*command)[0] == code == 2
+        first, *lines = masked(run(*command)[1]).splitlines()
+    first_without, *usual = masked(without).splitlines()
+    assert first == first_without
+    assert [line for line in lines if line in usual] == usual
+    return [line for line in lines if line not in usual]
+
+
+def test_entry_of_no_stage_stands_below_all(run: Run) -> None:
+    listed = [entry(LogCategory="Login", LogTime="2015-01-18T10:30:58.99"), entry()]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}{STATUS_PATH}", content=DOCUMENTED)
+        mocked.get(f"{HOST}{LOG_PATH}", json=listed)
+        _, out = run("-H", "cqd.example.com", "-v", *AT_DOCUMENTED_MOMENT)
+    assert masked(out) == (
+        f"{WITHOUT_DATE}{INTEGRATION}{CUBE}  log 2015-01-18 10:30:59+00:00  Cube: failed\n{DATA}"
+        f"{PORTAL}log 2015-01-18 10:30:58+00:00  Login: failed\n{HINT}"
+    )
+
+
+def test_entry_of_a_stage_that_is_not_graded_stands_below_all(run: Run) -> None:
+    lines = with_log(run, "--stage", "cube", json=[entry(LogCategory="Integration")])
+    assert lines == ["log 2015-01-18 10:30:59+00:00  Integration: failed"]
+
+
+def test_entry_is_cleaned_and_cut(run: Run) -> None:
+    hostile = entry(LogDescription="|\r\nOK <b>\x1b[0m\u00fc" + 300 * "x")
+    (line,) = with_log(run, json=[hostile])
+    begin = "  log 2015-01-18 10:30:59+00:00  Cube: / OK (b)?[0m?"
+    assert line == begin + (199 - len(begin)) * "x" + "..."
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ({"json": []}, "log is empty"),
+        (
+            {"content": b""},
+            "log not read: the portal's integration log is disabled; in QoEDataService/web.config "
+            "of the portal set QoEDataLib.DebugMode to True",
+        ),
+        (
+            {"content": b"<html>"},
+            "log not read: the answer is a web page, not JSON; is this the CQD portal, and its "
+            "address right?",
+        ),
+        (
+            {"content": b"[{"},
+            "log not read: the answer is broken JSON at line 1 column 3: Expecting property name "
+            "enclosed in double quotes",
+        ),
+        ({"json": {}}, "log not read: the answer is not a list of entries"),
+        ({"json": [entry(LogTime="?")]}, None),
+        ({"content": bytes(1024 * 1024 + 1)}, "log not read: the answer is larger than 1 MiB"),
+        (
+            {"status_code": 401, "headers": {"WWW-Authenticate": "NTLM"}},
+            "log not read: HTTP 401: the portal wants a login and offers NTLM; give --username "
+            "with --password-file or --keytab",
+        ),
+        (
+            {"status_code": 404},
+            "log not read: HTTP 404 Not Found: is this the CQD portal, and its address right?",
+        ),
+        (
+            {"status_code": 500},
+            "log not read: HTTP 500 Internal Server Error: the portal cannot answer now",
+        ),
+        (
+            {"status_code": 302, "headers": {"Location": "https://elsewhere.example.com/"}},
+            "log not read: the portal redirects to https://elsewhere.example.com, which is not "
+            "followed; if that is right, give its address with --url",
+        ),
+        ({"exc": requests.exceptions.ConnectTimeout}, None),
+        ({"exc": requests.exceptions.InvalidURL}, None),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_log_that_cannot_be_read_changes_nothing_else(
+    run: Run, reply: dict[str, Any], reason: str | None
+) -> None:
+    (line,) = with_log(run, **reply)
+    assert line.startswith(reason or "log not read: ")
+
+
+def test_bug_in_reading_the_log_changes_nothing_else(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "parse_log", lambda *_: 1 / 0)
+    assert with_log(run, json=[]) == ["log not read: this is a bug: ZeroDivisionError"]
+
+
+def test_address_of_the_log_is_not_guessed(run: Run, portal: PortalSimulator) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}/saved.json", content=DOCUMENTED)
+        _, out = run("-u", f"{HOST}/saved.json", "-v", *AT_DOCUMENTED_MOMENT)
+    assert (
+        "\nlog not read: its address is known only if that of the status ends in /Status\n" in out
+    )
+
+
+def test_log_is_not_sent_the_query_of_the_status(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}{STATUS_PATH}", content=DOCUMENTED)
+        mocked.get(f"{HOST}{LOG_PATH}", json=[])
+        run("-u", f"{HOST}{STATUS_PATH}?of=status", "-v", *AT_DOCUMENTED_MOMENT)
+    status, log = mocked.request_history
+    assert (status.url, log.url) == (f"{HOST}{STATUS_PATH}?of=status", f"{HOST}{LOG_PATH}")
+
+
+def test_log_of_a_saved_answer(run: Run, sample: Any) -> None:
+    options = ("--input", str(sample), *AT_DOCUMENTED_MOMENT)
+    assert run(*options, "--log-entries", "1") == (
+        2,
+        f"{DOCUMENTED_LINE}log not read: a saved answer has none\n",
+    )
+    assert "log" not in run(*options, "-v")[1]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DOCUMENTED)
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        (silent, "waiting for the answer of 127.0.0.1: no answer within 2s (-t)"),
+        (
+            lambda connection, over: None,
+            "waiting for the answer of 127.0.0.1: the connection was closed by the other side",
+        ),
+    ],
+    ids=["silent", "closed"],
+)
+def test_log_that_does_not_come(run: Run, then: Any, reason: str) -> None:
+    def handler(connection: socket.socket, over: threading.Event) -> None:
+        read_head(connection)
+        connection.sendall(HEAD + DOCUMENTED)
+        read_head(connection)
+        then(connection, over)
+
+    with raw_server(handler) as port:
+        begin = time.monotonic()
+        options = ("-v", "-t", "2", *AT_DOCUMENTED_MOMENT)
+        code, out = run("-u", f"http://127.0.0.1:{port}/Status", *options)
+        took = time.monotonic() - begin
+    assert (code, masked(out)) == (
+        2,
+        f"{WITHOUT_DATE}{INTEGRATION}{CUBE}{DATA}{PORTAL}log not read: {reason}\n{HINT}",
+    )
+    assert took < 10
+
+
+def test_login_is_used_for_the_log_as_well(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "Passw0rd!")
+    with requests_mock.Mocker() as mocked:
+        wanted = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
+        mocked.get(f"{HOST}{STATUS_PATH}", [wanted, {"content": DOCUMENTED}])
+        mocked.get(f"{HOST}{LOG_PATH}", [wanted, {"text": json.dumps([entry()])}])
+        _, out = run("-H", "cqd.example.com", "-l", "m", "-v", *AT_DOCUMENTED_MOMENT)
+    assert "\n  log 2015-01-18 10:30:59+00:00  Cube: failed\n" in out
+    assert "Passw0rd" not in out
+
+
+@pytest.mark.parametrize(
+    ("success", "failure", "shown"),
+    [
+        ("05:00:00", "09:31:00", "old"),  # followed by nothing
+        ("09:40:00", "09:31:00", "old"),  # an hour ago
+        ("09:40:00", "09:30:59", "new"),
+        ("05:00:00", "04:00:00", "new"),
+        ("05:00:00", "05:00:01", "old"),  # the newest of all that ended, however long ago
+    ],
+)
+def test_failure_long_past_is_not_the_present_trouble(
+    run: Run, success: str, failure: str, shown: str
+) -> None:
+    status = {
+        "LastSuccessIntegrations": [f"01/18/2015 {success}"],
+        "LastSuccessCubeProcessings": ["01/18/2015 10:30:00"],
+        "LastFailedIntegrations": [f"01/18/2015 {failure}"],
+        "LastFailedCubeProcessings": None,
+        "LastDataIntegrationStart": None,
+        "LastCubeProcessingStart": None,
+    }
+    listed = [
+        entry(LogCategory="", LogTime="2015-01-18T10:00:00", LogDescription="new"),
+        entry(LogCategory="", LogTime=f"2015-01-18T{failure}", LogDescription="old"),
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}{STATUS_PATH}", json=status)
+        mocked.get(f"{HOST}{LOG_PATH}", json=listed)
+        options = ("--log-entries", "1", "-w", "30m", *AT_DOCUMENTED_MOMENT)
+        _, out = run("-H", "cqd.example.com", *options)
+    assert out.splitlines()[1].endswith(f": {shown}")
+
+
+def test_entry_is_in_the_time_of_the_portal(run: Run, portal: PortalSimulator) -> None:
+    moment = ("--now", "2015-01-18T01:31:00Z", "--timezone", "Asia/Tokyo")
+    _, out = run("-u", url_of(portal), "--log-entries", "1", *moment)
+    assert out.splitlines()[1].startswith("log 2015-01-18 10:30:58+09:00  Cube: ")
+
+
+@pytest.mark.parametrize(("more", "end"), [(0, "x"), (1, "...")])
+def test_entry_of_200_characters_is_whole(run: Run, more: int, end: str) -> None:
+    begin = "log 2015-01-18 10:30:59+00:00  Cube: "
+    (line,) = with_log(run, json=[entry(LogDescription=(200 + more - len(begin)) * "x")])
+    assert len(line) == 2 + 200
+    assert line.endswith(end)
+
+
+def test_words_of_a_redirect_are_cut(run: Run) -> None:
+    (line,) = with_log(run, status_code=302, headers={"Location": f"{9000 * 'a'}://{9000 * 'b'}/"})
+    assert line.startswith(f"log not read: the portal redirects to {20 * 'a'}://{60 * 'b'}, which")
+    assert len(line) <= 200
