@@ -101,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_help=False,
     )
 
-    group = parser.add_argument_group("what is asked")
+    group = parser.add_argument_group("request")
     _add(group, "-H, --hostname HOST", _host, f"portal host; asks https://HOST{STATUS_PATH}")
     _add(group, "-p, --port PORT", _port, "port (default: 443, with --http 80)")
     group.add_argument("--http", action="store_true", help="plain HTTP")
@@ -121,7 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
         "all",
     )
 
-    group = parser.add_argument_group("how it is graded")
+    group = parser.add_argument_group("thresholds")
     age = "age of a stage: time since its newest success"
     _add(group, "-w, --warning RANGE", parse_range, f"WARNING for the {age}")
     _add(group, "-c, --critical RANGE", parse_range, f"CRITICAL for the {age}")
@@ -195,7 +195,7 @@ def build_parser() -> argparse.ArgumentParser:
         group,
         "--ca-file FILE",
         str,
-        "PEM file of the authorities to trust (default: those of the operating system)",
+        "PEM file of the CA certificates to trust (default: those of the operating system)",
     )
     _add(group, "--client-cert FILE", str, "PEM file of the certificate to show")
     _add(group, "--client-key FILE", str, "PEM file of its key, if it is in one of its own")

@@ -95,7 +95,7 @@ def limit_in_words(limit: Range, end: Callable[[int], str] = compact) -> str:
     if limit.invert or (limit.start > 0 and limit.end != _INFINITY):
         return f"limit {format_range(limit, end)}"
     if limit.start > 0:
-        return f"less than {end(int(limit.start))}"
+        return f"within {end(int(limit.start))}"
     return f"limit {end(int(limit.end))}"
 
 

@@ -72,9 +72,9 @@ def words(measure: Measure, value: Any) -> tuple[str, str, str]:
         (Critical, "limit 1h", "30m", "1h", 3601),
         (Critical, "limit 1h", "1h", "1h", 3601),
         (Ok, None, "30m:", "10m:", 1800),
-        (Warn, "less than 30m", "30m:", "10m:", 1799),
-        (Warn, "less than 30m", "30m:", "10m:", 600),
-        (Critical, "less than 10m", "30m:", "10m:", 599),
+        (Warn, "within 30m", "30m:", "10m:", 1799),
+        (Warn, "within 30m", "30m:", "10m:", 600),
+        (Critical, "within 10m", "30m:", "10m:", 599),
         (Ok, None, "10m:20m", "5m:30m", 600),
         (Ok, None, "10m:20m", "5m:30m", 1200),
         (Warn, "limit 10m:20m", "10m:20m", "5m:30m", 599),
@@ -264,8 +264,8 @@ def test_last_failure() -> None:
     )
     assert finding(measure, 1799).state == Warn
     assert words(measure, 1799) == (
-        "newest failure 29m 59s ago (less than 30m)",
-        "failure 29m 59s ago (less than 30m)",
+        "newest failure 29m 59s ago (within 30m)",
+        "failure 29m 59s ago (within 30m)",
         "failure 29m 59s ago",
     )
     assert perfdata(measure, 2) == "cube_last_failure=2s;1800:;;0"

@@ -30,13 +30,13 @@ HOST = "https://cqd.example.com"
 INTEGRATION = "[OK] integration: last success 47s ago, no failures since, not running\n"
 CUBE = (
     "[CRITICAL] cube: last success 19h 14m ago (limit 2h), 2 failures since (limit 0), newest "
-    "failure 2s ago (less than 30m), not running, last run took 42s\n"
+    "failure 2s ago (within 30m), not running, last run took 42s\n"
 )
 DATA = "data: 19h 15m old\n"
 CLOCK = "[OK] clock: in step with the portal\n"
 PORTAL = "portal: answered in 0.001s\n"
 HINT = (
-    "hint: the archive step works and the cube step fails; one known cause are clients whose clock "
+    "hint: the archive step works and the cube step fails; a known cause is a client whose clock "
     "is more than 60 years off\n"
 )
 

@@ -174,7 +174,7 @@ def test_problem_of_the_other_stage() -> None:
     integration, cube = stage("61m", "29m", "80m"), stage("47s", "2h")
     assert problem(*of_stage("integration", integration), *of_stage("cube", cube)) == (
         "integration: last success 1h 1m ago (limit 1h), 1 failure since (limit 0), "
-        "newest failure 29m ago (less than 30m) / cube ok, last success 47s ago"
+        "newest failure 29m ago (within 30m) / cube ok, last success 47s ago"
     )
 
 
@@ -218,10 +218,10 @@ def test_three_lengths() -> None:
     cube = of_stage("cube", stage("8040s", "2m 5m 9m", "30s"), STRICT)
     assert problem(*cube) == (
         "cube: last success 2h 14m ago (limit 2h), 3 failures since (limit 2), newest failure 2m "
-        "ago (less than 365d), running for 30s (limit 0s)"
+        "ago (within 365d), running for 30s (limit 0s)"
     )
     assert problem(*cube, *of_stage("integration", AGEING, STRICT)) == (
-        "cube: age 2h 14m (2h), streak 3 (2), failure 2m ago (less than 365d), running 30s (0s) / "
+        "cube: age 2h 14m (2h), streak 3 (2), failure 2m ago (within 365d), running 30s (0s) / "
         "integration: age 1h 1m (1h)"
     )
     integration = of_stage("integration", stage("8040s", "2m 5m 9m", "30s"), STRICT)
@@ -235,7 +235,7 @@ def test_no_room_for_what_is_fine() -> None:
     cube = of_stage("cube", stage("3h", "29m29s 59m 2h", "2m59s"), STRICT)
     integration = of_stage("integration", stage("5m", "", "2m59s"))
     assert problem(*integration, *cube, of_data("2h"), of_clock(3), of_portal(0.5)) == (
-        "cube: age 3h (2h), streak 3 (2), failure 29m 29s ago (less than 365d), running 2m 59s (0s)"
+        "cube: age 3h (2h), streak 3 (2), failure 29m 29s ago (within 365d), running 2m 59s (0s)"
     )
 
 
@@ -302,7 +302,7 @@ EXCHANGE = ["GET / HTTP/1.1", "HTTP/1.1 200 OK"]
 SUBJECTS = [
     "[OK] integration: last success 1m ago, no failures since, not running",
     "[WARNING] cube: last success 1h 20m ago (limit 1h), 2 failures since (limit 0), newest "
-    "failure 2m ago (less than 30m), not running, last run took 2h 58m",
+    "failure 2m ago (within 30m), not running, last run took 2h 58m",
     "data: 1h 21m old",
     "[WARNING] clock: this host is 5m 1s ahead of the portal (limit 5m)",
     "portal: answered in 0.500s",
@@ -311,7 +311,7 @@ TIMELINE = [
     "time ago     3h   2h       1h     30m     15m  10m      5m      2m   1m      now",
     "integration   -----c--------w       .       .    .       .       .    .        .",
     "  success     .    .        .       .       +    .       .       .    +        .",
-    "  no failure  .    .        .       .       .    .       .       .    .        .",
+    "  failure     (none listed)",
     "cube          -----c--------w       .       .    .       .       .    .        .",
     "  success     .    .    +   .       .       .    .       .       .    .        .",
     "  failure     .    .        .       .      x.    .       .       x    .        .",

@@ -237,8 +237,8 @@ def test_formatted_range_reads_back(limit: Range) -> None:
     [
         ("limit 30m", "30m"),
         ("limit 0s", "0"),
-        ("less than 30m", "30m:"),
-        ("less than 1s", "1:"),
+        ("within 30m", "30m:"),
+        ("within 1s", "1:"),
         ("limit 1h", "~:1h"),
         ("limit 10m:20m", "10m:20m"),
         ("limit @10m:20m", "@10m:20m"),

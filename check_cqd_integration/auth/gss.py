@@ -40,7 +40,7 @@ _REASONS = {
 """By the number after the first in the error table of MIT krb5 (krb5_err.et)."""
 _KEYTAB_REASONS = {
     2: "there is no such file",
-    13: "this user may not read it",
+    13: "this user is not allowed to read it",
     21: "it is a directory",
     39756033: "it has no key for this user",
 }

@@ -126,7 +126,7 @@ class Pipeline(NamedTuple):
 
     @property
     def data_age(self) -> DataAge | None:
-        """The age of the newest integration that the newest cube can hold.
+        """The age of the newest integration included in the newest cube.
 
         None if either stage lists no success.
         """

@@ -105,7 +105,7 @@ class Portal:
             deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
             return response, _read(response)
         except requests.exceptions.InvalidURL as error:
-            raise UsageError("the address of the portal is not one that can be asked") from error
+            raise UsageError("the address of the portal is not a valid address") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise explain(error, deadline) from error
 
@@ -234,7 +234,7 @@ class Portal:
             )
         if code == 403:
             return PortalError(
-                f"HTTP 403: {self._credentials} may not read it; is it in the group of "
+                f"HTTP 403: {self._credentials} is not allowed to read it; is it in the group of "
                 f"portal users? The portal offers {self._offers or _offers(response)}, see --auth"
             )
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()

@@ -31,7 +31,7 @@ def likely_causes(pipeline: Pipeline, troubled: Collection[str]) -> list[str]:
     works = integration.age is not None and integration.age <= _MANY
     if cube.streak and works and "cube" in troubled and "integration" not in troubled:
         return [
-            "hint: the archive step works and the cube step fails; one known cause are clients "
+            "hint: the archive step works and the cube step fails; a known cause is a client "
             "whose clock is more than 60 years off"
         ]
     return []

@@ -112,7 +112,10 @@ def _rows(axis: _Axis, stage: Stage) -> Iterator[str]:
         ("failure", "x", stage.failures),
     ):
         columns = [axis.column(stage.seconds_since(moment)) for moment in moments]
-        yield axis.row(f"  {kind}" if moments else f"  no {kind}", dict.fromkeys(columns, mark))
+        if moments:
+            yield axis.row(f"  {kind}", dict.fromkeys(columns, mark))
+        else:
+            yield f"  {kind}".ljust(_LABEL) + "(none listed)"
     if stage.started:
         running = stage.running is not None
         end = stage.now if running else max(stage.successes + stage.failures)

@@ -90,7 +90,7 @@ PANELS = (
     ),
     Panel(
         "Age of the data in the dashboard",
-        "Since the newest integration that the newest cube can hold. No limit by default.",
+        "Since the newest integration included in the newest cube. No limit by default.",
         [Curve("data_age", "age", limits=True)],
     ),
     Panel(

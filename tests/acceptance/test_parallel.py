@@ -57,14 +57,14 @@ EXPECTED = {
     "failing": (
         2,
         "CRITICAL - cube: last success 5h 5m ago (limit 2h), at least 5 failures since (limit 2), "
-        "newest failure 56s ago (less than 30m) / integration ok, last success 6m 59s ago | "
+        "newest failure 56s ago (within 30m) / integration ok, last success 6m 59s ago | "
         "clock_skew=0s;-300:300 cube_age=18325s;3600;7200;0 cube_duration=360s;;;0 "
         "cube_last_failure=56s;1800:;;0 cube_running=0s;7200;;0 cube_streak=5;0;2;0 "
         f"{INTEGRATION} response_time=0.001s;;;0",
     ),
     "recovered": (
         1,
-        "WARNING - cube: newest failure 15m 50s ago (less than 30m), last success 5m 29s ago, no "
+        "WARNING - cube: newest failure 15m 50s ago (within 30m), last success 5m 29s ago, no "
         "failures since / integration ok, last success 6m 59s ago | clock_skew=0s;-300:300 "
         "cube_age=329s;3600;7200;0 cube_duration=87s;;;0 cube_last_failure=950s;1800:;;0 "
         f"{CALM} data_age=419s;;;0 {INTEGRATION} response_time=0.001s;;;0",

@@ -411,7 +411,7 @@ def test_scheme_that_is_not_offered(plugin: Plugin, scheme: str, offered: str, w
 def test_user_who_may_not_read(plugin: Plugin, scheme: str) -> None:
     acceptor = plugin.lab.acceptor()
     assert plugin.with_login(f"{acceptor.url}/forbidden", scheme) == unknown(
-        f"HTTP 403: {USER[scheme]} may not read it; is it in the group of portal users? "
+        f"HTTP 403: {USER[scheme]} is not allowed to read it; is it in the group of portal users? "
         f"The portal offers Negotiate, NTLM, see --auth"
     )
     assert [login[0] for login in logins(acceptor)] == ["granted"]

@@ -125,7 +125,7 @@ def test_user_who_may_not_read(
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "right")
     assert run("-u", url_of(portal, "http-403"), "-l", "monitor") == unknown(
-        "HTTP 403: monitor may not read it; is it in the group of portal users? The "
+        "HTTP 403: monitor is not allowed to read it; is it in the group of portal users? The "
         "portal offers no scheme, see --auth"
     )
 

@@ -465,7 +465,7 @@ def test_portal_whose_clock_is_at_10_21(run: Run, now: str, code: int, text: str
 def test_address_that_no_library_takes(run: Run) -> None:
     assert run("-u", "https://.example.com/") == (
         3,
-        "CQD UNKNOWN - the address of the portal is not one that can be asked\n",
+        "CQD UNKNOWN - the address of the portal is not a valid address\n",
     )
 
 

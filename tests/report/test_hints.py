@@ -16,7 +16,7 @@ ARCHIVE = (
 )
 BOTH = f"hint: both steps fail, so look at the archive step first; {ARCHIVE}"
 CUBE_STEP = (
-    "hint: the archive step works and the cube step fails; one known cause are clients whose clock "
+    "hint: the archive step works and the cube step fails; a known cause is a client whose clock "
     "is more than 60 years off"
 )
 

@@ -22,7 +22,7 @@ DOCUMENTED_PERFDATA = (
 )
 DOCUMENTED_LINE = (
     "CQD CRITICAL - cube: last success 19h 14m ago (limit 2h), 2 failures since (limit 0), newest "
-    "failure 2s ago (less than 30m) / integration ok, last success 47s ago | "
+    "failure 2s ago (within 30m) / integration ok, last success 47s ago | "
     f"{DOCUMENTED_PERFDATA}\n"
 )
 

@@ -281,7 +281,7 @@ REPLIES = {
         ("WWW-Authenticate", "Negotiate"),
         ("WWW-Authenticate", "NTLM"),
     ),
-    "http-403": page("the login may not read it: UNKNOWN", HTTPStatus.FORBIDDEN),
+    "http-403": page("the login is not allowed to read it: UNKNOWN", HTTPStatus.FORBIDDEN),
     "http-404": page("there is no such page: UNKNOWN", HTTPStatus.NOT_FOUND),
     "http-429": page("too many requests: CRITICAL", HTTPStatus.TOO_MANY_REQUESTS),
     "http-500": page("the web application fails: CRITICAL", HTTPStatus.INTERNAL_SERVER_ERROR),
