@@ -61,13 +61,7 @@ class IntegrationLog(Resource):
         from .pipeline import log  # here, so that only an alert pays for it
 
         seen = self.pipeline.stages() if self.pipeline else {}
-        stages = [seen[name] for name in troubled]
-        # One that was followed by a success long ago is not the present trouble.
-        failures = [
-            stage.failures[0]
-            for stage in stages
-            if stage.last_failure is not None and (stage.streak or stage.last_failure <= 3600)
-        ]
+        failure = log.present_failure(seen[name] for name in troubled)
         try:
             listed = log.parse_log(fetch(), self._clock())
         except PluginError as error:
@@ -75,8 +69,7 @@ class IntegrationLog(Resource):
         except Exception as error:
             self.excerpt = log.Excerpt(problem=f"this is a bug: {type(error).__name__}")
         else:
-            shown = log.select_entries(max(failures, default=None), listed, count)
-            self.excerpt = log.Excerpt(shown)
+            self.excerpt = log.Excerpt(log.select_entries(failure, listed, count))
 
     def _of_stages(self, seen: Pipeline) -> Iterator[Metric]:
         for name, stage in seen.stages().items():

@@ -6,6 +6,8 @@ What others may use is named here; the portal's own ``log`` is imported only for
 
 from . import zones
 from .stages import (
+    CYCLE,
+    OVERDUE,
     Clock,
     DataAge,
     Moments,
@@ -17,6 +19,8 @@ from .stages import (
 from .status import IntegrationStatus, StageLog, parse_status
 
 __all__ = [
+    "CYCLE",
+    "OVERDUE",
     "Clock",
     "DataAge",
     "IntegrationStatus",

@@ -7,11 +7,12 @@ failure can be read. It names no categories; an entry is taken for one of a stag
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..errors import AnswerError
-from .stages import Clock
+from .stages import OVERDUE, Clock, Stage
 from .status import field, load
 from .timestamps import parse_timestamp
 
@@ -48,6 +49,19 @@ def parse_log(body: bytes, clock: Clock) -> tuple[Entry, ...]:
         raise AnswerError("the answer is not a list of entries")
     entries = (_entry(number, item, clock) for number, item in enumerate(listed))
     return tuple(sorted(entries, key=lambda entry: entry.moment, reverse=True))
+
+
+def present_failure(stages: Iterable[Stage]) -> datetime | None:
+    """Return the newest failure that belongs to the present trouble of these stages, if one does.
+
+    One that a success has followed does so until it is ``OVERDUE`` seconds old.
+    """
+    failures = [
+        stage.failures[0]
+        for stage in stages
+        if stage.last_failure is not None and (stage.streak or stage.last_failure <= OVERDUE)
+    ]
+    return max(failures, default=None)
 
 
 def select_entries(

@@ -15,6 +15,11 @@ from ..errors import AnswerError
 from ..thresholds import in_words
 from .status import IntegrationStatus, StageLog
 
+CYCLE = 15 * 60
+"""Seconds from one run of the job to the next, as Microsoft's documents schedule it."""
+OVERDUE = 4 * CYCLE
+"""Seconds after which what has not happened again is more than late."""
+
 Moments = tuple[datetime, ...]
 
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from check_cqd_integration.errors import AnswerError
-from check_cqd_integration.pipeline.log import Entry, parse_log, select_entries
-from check_cqd_integration.pipeline.stages import Clock
+from check_cqd_integration.pipeline.log import Entry, parse_log, present_failure, select_entries
+from check_cqd_integration.pipeline.stages import Clock, Stage
 
 UTC = timezone.utc
 NOW = datetime(2015, 3, 18, 11, tzinfo=UTC)
@@ -112,6 +112,32 @@ def test_log_that_cannot_be_read(answer: bytes, message: str) -> None:
 )
 def test_stage_that_is_spoken_of(category: str, description: str, stage: str | None) -> None:
     assert Entry(NOW, category, description).stage == stage
+
+
+@pytest.mark.parametrize(
+    ("failure", "stages"),
+    [
+        (None, []),
+        (None, [((), ())]),
+        (None, [((30,), ())]),
+        (59, [((30,), (59, 70))]),
+        (60, [((30,), (60, 70))]),  # followed by a success four cycles ago
+        (None, [((30,), (61, 70))]),  # and longer ago
+        (999, [((1000,), (999, 1001))]),  # followed by nothing
+        (999, [((), (999,))]),
+        (59, [((30,), (61,)), ((30,), (59,))]),
+        (20, [((90,), (20,)), ((90,), (70,))]),
+    ],
+)
+def test_failure_that_belongs_to_the_present_trouble(
+    failure: int | None, stages: list[tuple[tuple[int, ...], tuple[int, ...]]]
+) -> None:
+    def moments(minutes: tuple[int, ...]) -> tuple[datetime, ...]:
+        return tuple(NOW - timedelta(minutes=each) for each in minutes)
+
+    seen = [Stage(NOW, moments(good), moments(bad), None) for good, bad in stages]
+    expected = None if failure is None else NOW - timedelta(minutes=failure)
+    assert present_failure(seen) == expected
 
 
 def ago(*minutes: int) -> tuple[Entry, ...]:
