@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from nagiosplugin import Check, Context
+from nagiosplugin import Check, Context, Ok, Range
 
 from . import contexts
+from .contexts import Measure, Trouble
 from .errors import UsageError
 from .pipeline import Clock
 from .portal import Answer, Deadline
 from .report import clean, first_line
 from .resource import IntegrationLog
 from .summary import StatusText, worst
+from .thresholds import NO_LIMITS, Limits, in_words
 
 if TYPE_CHECKING:
     from .auth import Credentials
@@ -58,7 +60,7 @@ def run(options: Namespace) -> tuple[int, list[str]]:
         stages=stages,
     )
     summary = StatusText(log, options.verbose, source.exchange)
-    check = Check(log, summary, *_contexts(options, stages))
+    check = Check(log, summary, *build_contexts(options, stages))
     try:
         check()
         if options.log_entries and (troubled := summary.troubled(check.results)):
@@ -134,17 +136,19 @@ def _check_utf_8(what: str, text: str | None) -> None:
         raise UsageError(f"{what} is not UTF-8 text") from None
 
 
-def _contexts(options: Namespace, stages: tuple[str, ...]) -> Iterator[Context]:
-    limits = options.limits
+def build_contexts(options: Namespace, stages: Iterable[str]) -> Iterator[Context]:
+    """Yield the Context of each metric that the Resource may return."""
+    limits, no_success = options.limits, options.no_success_state
+    age = partial(contexts.age, grace=options.running_grace)
     for stage in stages:
-        yield contexts.Age(
-            f"{stage}_age", stage, limits[stage], options.running_grace, options.no_success_state
-        )
-        yield contexts.Streak(f"{stage}_streak", stage, limits["streak"])
-        yield contexts.LastFailure(f"{stage}_last_failure", stage, limits["failure"])
-        yield contexts.Running(f"{stage}_running", stage, limits["running"])
-        yield contexts.LastDuration(f"{stage}_duration", stage)
-    yield contexts.Data("data_age", "data", limits["data"], options.no_success_state)
-    yield contexts.Skew("clock_skew", "clock", options.max_skew)
-    yield contexts.ResponseTime("response_time", "portal")
-    yield contexts.Trouble("trouble", options.unreachable_state)
+        yield Measure(f"{stage}_age", stage, age, limits[stage], no_success)
+        yield Measure(f"{stage}_streak", stage, contexts.streak, limits["streak"], end=str)
+        yield Measure(f"{stage}_last_failure", stage, contexts.last_failure, limits["failure"])
+        yield Measure(f"{stage}_running", stage, contexts.running, limits["running"])
+        yield Measure(f"{stage}_duration", stage, contexts.last_duration)
+    not_known = Ok if limits["data"] == NO_LIMITS else no_success
+    yield Measure("data_age", "data", contexts.data_age, limits["data"], not_known)
+    in_step = Limits(Range(f"-{options.max_skew}:{options.max_skew}"), Range(""))
+    yield Measure("clock_skew", "clock", contexts.skew, in_step, end=in_words)
+    yield Measure("response_time", "portal", contexts.response_time)
+    yield Trouble("trouble", options.unreachable_state)

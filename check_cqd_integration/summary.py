@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import groupby
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from nagiosplugin import Critical, Ok, Results, Summary, Unknown, Warn
+from nagiosplugin import Critical, Ok, Result, Results, Summary, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
-from .contexts import Age, Finding, Streak
+from .contexts import Finding, Told
 from .pipeline import Pipeline
 from .report import MAX_TEXT
 from .resource import IntegrationLog
-from .thresholds import Limits
+from .thresholds import NO_LIMITS
 
 if TYPE_CHECKING:
     from .pipeline.log import Entry
@@ -22,15 +21,17 @@ _SEVERITY = (Ok, Warn, Unknown, Critical)
 _LONGEST = 200
 """Characters of a line that holds words of the portal."""
 _ROOM = MAX_TEXT - len("CQD CRITICAL - ")
+_FULL, _BRIEF, _SHORTEST = range(3)
+"""The ``texts`` of a finding."""
 
 
-def worst(results: Results) -> ServiceState:
+def worst(results: Iterable[Result]) -> ServiceState:
     """Return the state that counts: CRITICAL before UNKNOWN before WARNING before OK.
 
     nagiosplugin's own order puts UNKNOWN first; but what is known to be broken must not be hidden
     by what cannot be told.
     """
-    return max((result.state for result in results), key=_SEVERITY.index)
+    return _SEVERITY[max(map(_severity, results))]
 
 
 class StatusText(Summary):
@@ -46,32 +47,27 @@ class StatusText(Summary):
 
     def ok(self, results: Results) -> str:
         """Return how old each stage and the data are."""
-        if self._log.pipeline is None:  # --unreachable-state ok
-            return str(results[0])
         return " / ".join(
-            f"{subject.name}: {subject.findings[0]}"
-            for subject in _subjects(results)
-            if subject.name in ("integration", "cube", "data")
+            _about(finding.subject, finding.texts[_FULL])
+            for finding in _findings(results)
+            if Told.OK_LINE in finding.told
         )
 
     def problem(self, results: Results) -> str:
         """Return every problem, the worst subject first, in as many words as there is room for."""
-        if self._log.pipeline is None:
-            return str(results[0])
-        subjects = sorted(_subjects(results), key=_Subject.severity, reverse=True)
-        for tell in (_Subject.at_length, _Subject.briefly, _Subject.barely):
-            text = " / ".join(filter(None, map(tell, subjects)))
+        subjects = sorted(_subjects(results), key=_severity, reverse=True)
+        for length in (_FULL, _BRIEF, _SHORTEST):
+            told = [subject.in_alert(length) for subject in subjects]
+            text = " / ".join(filter(None, told))
             if len(text) <= _ROOM:
                 break
         return text
 
     def troubled(self, results: Results) -> list[str]:
         """Return the names of the stages that are not OK."""
-        subjects = _subjects(results) if self._log.pipeline else []
+        subjects = _subjects(results)
         return [
-            subject.name
-            for subject in subjects
-            if subject.name in self._log.stages and subject.severity() > 0
+            each.name for each in subjects if each.name in self._log.stages and each.state != Ok
         ]
 
     def verbose(self, results: Results) -> list[str]:
@@ -83,7 +79,7 @@ class StatusText(Summary):
         if self._log.pipeline is not None:
             lines = self._of_pipeline(self._log.pipeline, results)
         elif self._verbosity >= 1:
-            state = str(results[0].state).upper()
+            state = str(worst(results)).upper()
             lines = [f"[{state}] {stage}: not read" for stage in self._log.stages]
         if self._verbosity >= 3:
             lines += self._exchange
@@ -110,7 +106,12 @@ class StatusText(Summary):
         if self._verbosity >= 2:
             from .report import timeline
 
-            lines += timeline.chart(seen, _age_limits(results))
+            limits = {
+                finding.subject: finding.limits
+                for finding in _findings(results)
+                if Told.OK_LINE in finding.told and finding.subject in seen.stages()
+            }
+            lines += timeline.chart(seen, limits)
             lines += timeline.list_timestamps(seen)
         return lines
 
@@ -121,47 +122,49 @@ class _Subject(NamedTuple):
     name: str
     findings: list[Finding]
 
-    def severity(self) -> int:
-        return max(map(_severity, self.findings))
+    @property
+    def state(self) -> ServiceState:
+        return worst(self.findings)
 
-    def at_length(self) -> str:
-        told = sorted(filter(Finding.is_told, self.findings), key=_severity, reverse=True)
-        if self.severity() > 0:
-            return f"{self.name}: {', '.join(map(str, told))}"
-        told = [finding for finding in told if not isinstance(finding.measure, Streak)]
-        return f"{self.name} ok, {', '.join(map(str, told))}" if told else ""
-
-    def briefly(self) -> str:
-        return self._problems(Finding.briefly)
-
-    def barely(self) -> str:
-        return self._problems(Finding.barely)
+    def in_alert(self, length: int) -> str:
+        """Return its problems and, in full, what explains them; nothing if there is neither."""
+        alert = Told.OTHER_ALERT if self.state == Ok else Told.OWN_ALERT
+        told = [
+            finding.texts[length]
+            for finding in sorted(self.findings, key=_severity, reverse=True)
+            if finding.state != Ok or (length == _FULL and alert in finding.told)
+        ]
+        if not told:
+            return ""
+        text = ", ".join(told)
+        return f"{self.name} ok, {text}" if self.state == Ok else _about(self.name, text)
 
     def in_full(self) -> str:
-        told = f"{self.name}: {', '.join(map(str, self.findings))}"
-        if self.severity() == 0 and not any(finding.is_limited() for finding in self.findings):
-            return told  # a green dot would say that it is fine, which nobody has said
-        return f"[{str(_SEVERITY[self.severity()]).upper()}] {told}"
-
-    def _problems(self, tell: Callable[[Finding], str]) -> str:
-        told = [
-            tell(finding)
-            for finding in sorted(self.findings, key=_severity, reverse=True)
-            if finding.state != Ok
-        ]
-        return f"{self.name}: {', '.join(told)}" if told else ""
+        """Return everything, with its state if there is a limit that it could break."""
+        text = f"{self.name}: {', '.join(finding.texts[_FULL] for finding in self.findings)}"
+        if self.state == Ok and all(each.limits == NO_LIMITS for each in self.findings):
+            return text  # a green dot would say that it is fine, which nobody has said
+        return f"[{str(self.state).upper()}] {text}"
 
 
-def _severity(finding: Finding) -> int:
-    return _SEVERITY.index(finding.state)
+def _findings(results: Results) -> list[Finding]:
+    """Return what the Contexts made, in its order, with its type."""
+    return cast("list[Finding]", results.results)
 
 
 def _subjects(results: Results) -> list[_Subject]:
-    findings = cast("list[Finding]", results.results)
-    return [
-        _Subject(name, list(group))
-        for name, group in groupby(findings, key=lambda finding: finding.measure.subject)
-    ]
+    findings: dict[str, list[Finding]] = {}
+    for finding in _findings(results):
+        findings.setdefault(finding.subject, []).append(finding)
+    return [_Subject(name, found) for name, found in findings.items()]
+
+
+def _severity(graded: Result | _Subject) -> int:
+    return _SEVERITY.index(graded.state)
+
+
+def _about(subject: str, text: str) -> str:
+    return f"{subject}: {text}" if subject else text
 
 
 def _logged(entry: Entry, seen: Pipeline) -> str:
@@ -171,12 +174,3 @@ def _logged(entry: Entry, seen: Pipeline) -> str:
 
 def _cut(line: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
-
-
-def _age_limits(results: Results) -> dict[str, Limits]:
-    return {
-        subject.name: finding.measure.limits
-        for subject in _subjects(results)
-        for finding in subject.findings
-        if isinstance(finding.measure, Age)
-    }

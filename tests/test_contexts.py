@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from nagiosplugin import Critical, Metric, Ok, Range, Resource, Unknown, Warn
+from measures import context, finding, metric
+from nagiosplugin import Context, Critical, Ok, Range, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
-from check_cqd_integration import contexts
-from check_cqd_integration.contexts import Finding, Measure
+from check_cqd_integration.contexts import Measure, Reading, Told
 from check_cqd_integration.errors import (
     AnswerError,
     PluginError,
@@ -37,26 +37,28 @@ def limits(warning: str = "", critical: str = "") -> Limits:
     return Limits(Range(warning), Range(critical))
 
 
-def age(bounds: Limits, grace: int = 0, no_success: ServiceState = Critical) -> contexts.Age:
-    return contexts.Age("cube_age", "cube", bounds, grace, no_success)
+def any_measure(bounds: Limits = NO_LIMITS) -> Context:
+    def read(value: int) -> Reading:
+        return Reading(value, value, f"so many: {value}", f"{value}")
+
+    return Measure("x", "cube", read, bounds)
 
 
-def metric(measure: Measure, value: Any, uom: str | None = "s") -> Metric:
-    return Metric(measure.name, value, uom, min=0, contextobj=measure, resource=Resource())
-
-
-def finding(measure: Measure, value: Any) -> Finding:
-    return cast(Finding, metric(measure, value).evaluate())
-
-
-def perfdata(measure: Measure, value: Any, uom: str | None = "s") -> str:
+def perfdata(measure: Context, value: Any, uom: str | None = "s") -> str:
     return str(metric(measure, value, uom).performance() or "")
 
 
-def words(measure: Measure, value: Any) -> tuple[str, str, str]:
+def words(measure: Context, value: Any) -> tuple[str, str, str]:
     """The three lengths."""
-    found = finding(measure, value)
-    return str(found), found.briefly(), found.barely()
+    return finding(measure, value).texts
+
+
+def text(measure: Context, value: Any) -> str:
+    return words(measure, value)[0]
+
+
+def age(bounds: Limits, grace: int = 0, no_success: ServiceState = Critical) -> Context:
+    return context("cube_age", cube=bounds, running_grace=grace, no_success_state=no_success)
 
 
 # --- any measure ----------------------------------------------------------------------------------
@@ -88,13 +90,13 @@ def words(measure: Measure, value: Any) -> tuple[str, str, str]:
 def test_ends_of_the_limits_are_fine(
     state: ServiceState, limit: str | None, warning: str, critical: str, value: int
 ) -> None:
-    measure = Measure("x", "cube", Limits(parse_range(warning), parse_range(critical)))
+    measure = any_measure(Limits(parse_range(warning), parse_range(critical)))
     assert finding(measure, value)[:2] == (state, limit)
 
 
 def test_no_limits() -> None:
-    assert finding(Measure("x", "cube", NO_LIMITS), 10**12).state == Ok
-    assert finding(Measure("x", "cube"), 10**12).state == Ok
+    assert finding(any_measure(NO_LIMITS), 10**12).state == Ok
+    assert finding(any_measure(), 10**12).state == Ok
 
 
 @pytest.mark.parametrize(
@@ -108,58 +110,58 @@ def test_no_limits() -> None:
     ],
 )
 def test_perfdata_of_any_measure(expected: str, warning: str, critical: str) -> None:
-    assert perfdata(Measure("x", "cube", limits(warning, critical)), 90) == expected
+    assert perfdata(any_measure(limits(warning, critical)), 90) == expected
 
 
 def test_words_of_any_measure() -> None:
-    measure = Measure("x", "cube", limits("3600"))
-    assert words(measure, 60) == ("1m", "1m", "1m")
-    assert words(measure, 8040) == ("2h 14m (limit 1h)", "2h 14m (1h)", "2h 14m")
-
-
-def test_finding_knows_its_measure() -> None:
-    measure = Measure("x", "cube")
-    assert finding(measure, 1).measure is measure
+    measure = any_measure(limits("3600"))
+    assert words(measure, 60) == ("so many: 60", "60", "60")
+    assert words(measure, 8040) == ("so many: 8040 (limit 1h)", "8040 (1h)", "8040")
 
 
 @pytest.mark.parametrize(
     ("subject", "is_limited", "measure", "value"),
     [
-        ("cube", False, Measure("x", "cube"), 1),
-        ("cube", True, Measure("x", "cube", limits("2")), 1),
+        ("cube", False, any_measure(), 1),
+        ("cube", True, any_measure(limits("2")), 1),
         ("cube", True, age(limits("", "2")), StageAge(1, None, None)),
         ("cube", False, age(NO_LIMITS), StageAge(1, None, None)),
-        ("data", True, contexts.Data("x", "data", limits("2"), Ok), DataAge(1, exact=True)),
-        ("data", False, contexts.Data("x", "data", NO_LIMITS, Ok), None),
-        ("clock", True, contexts.Skew("x", "clock", 300), 1),
-        ("portal", False, contexts.ResponseTime("x", "portal"), 0.5),
+        ("data", True, context("data_age", data=limits("2")), DataAge(1, exact=True)),
+        ("data", False, context("data_age"), None),
+        ("clock", True, context("clock_skew"), 1),
+        ("portal", False, context("response_time"), 0.5),
     ],
 )
 def test_subject_and_whether_it_is_limited(
-    subject: str, is_limited: bool, measure: Measure, value: Any
+    subject: str, is_limited: bool, measure: Context, value: Any
 ) -> None:
-    assert measure.subject == subject
-    assert finding(measure, value).is_limited() is is_limited
+    found = finding(measure, value)
+    assert found.subject == subject
+    assert (found.limits != NO_LIMITS) is is_limited
 
 
 @pytest.mark.parametrize(
     ("told", "measure", "value"),
     [
-        (True, Measure("x", "cube", limits("0")), 1),
-        (False, Measure("x", "cube"), 1),
-        (True, age(NO_LIMITS), StageAge(1, None, None)),
-        (True, contexts.Streak("x", "cube"), stage((1,))),
-        (False, contexts.LastFailure("x", "cube"), 1),
-        (True, contexts.LastFailure("x", "cube", limits("1800:")), 1),
-        (False, contexts.Running("x", "cube"), 0),
-        (True, contexts.Running("x", "cube"), 1),
-        (False, contexts.LastDuration("x", "cube"), 1),
-        (False, contexts.Skew("x", "clock", 300), 1),
-        (True, contexts.Skew("x", "clock", 300), 301),
+        (Told.NOWHERE, any_measure(), 1),
+        (Told.EVERYWHERE, age(NO_LIMITS), StageAge(1, None, None)),
+        (Told.EVERYWHERE, age(NO_LIMITS), StageAge(None, None, None)),
+        (Told.OWN_ALERT, context("cube_streak"), stage((1,))),
+        (Told.NOWHERE, context("cube_last_failure"), 1),
+        (Told.NOWHERE, context("cube_running"), 0),
+        (Told.ANY_ALERT, context("cube_running"), 1),
+        (Told.NOWHERE, context("cube_duration"), 1),
+        (Told.OK_LINE, context("data_age"), DataAge(1, exact=True)),
+        (Told.OK_LINE, context("data_age"), DataAge(1, exact=False)),
+        (Told.OK_LINE, context("data_age"), None),
+        (Told.NOWHERE, context("clock_skew"), 1),
+        (Told.NOWHERE, context("clock_skew"), 0),
+        (Told.NOWHERE, context("response_time"), 1.0),
+        (Told.EVERYWHERE, context("trouble"), UnreachableError("why")),
     ],
 )
-def test_what_is_told_in_an_alert(told: bool, measure: Measure, value: Any) -> None:
-    assert finding(measure, value).is_told() is told
+def test_where_it_is_told_though_it_is_no_problem(told: Told, measure: Context, value: Any) -> None:
+    assert finding(measure, value).told == told
 
 
 # --- age ------------------------------------------------------------------------------------------
@@ -225,7 +227,7 @@ def test_running_grace(state: ServiceState, grace: int, seen: StageAge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "text", "successes", "failures"),
+    ("state", "told", "successes", "failures"),
     [
         (Ok, "no failures since", (60,), ()),
         (Ok, "no failures since", (60,), (60, 61)),
@@ -238,16 +240,16 @@ def test_running_grace(state: ServiceState, grace: int, seen: StageAge) -> None:
     ],
 )
 def test_streak(
-    state: ServiceState, text: str, successes: tuple[int, ...], failures: tuple[int, ...]
+    state: ServiceState, told: str, successes: tuple[int, ...], failures: tuple[int, ...]
 ) -> None:
-    measure = contexts.Streak("cube_streak", "cube", limits("0", "2"))
+    measure = context("cube_streak", streak=limits("0", "2"))
     seen = stage(successes, failures)
     assert finding(measure, seen).state == state
-    assert str(finding(measure, seen)) == text
+    assert text(measure, seen) == told
 
 
 def test_streak_briefly_and_as_perfdata() -> None:
-    measure = contexts.Streak("cube_streak", "cube", limits("0", "2"))
+    measure = context("cube_streak", streak=limits("0", "2"))
     seen = stage((60,), (1, 2, 3))
     assert words(measure, seen)[1:] == ("streak 3 (2)", "streak 3")
     assert perfdata(measure, seen, None) == "cube_streak=3;0;2;0"
@@ -255,7 +257,7 @@ def test_streak_briefly_and_as_perfdata() -> None:
 
 
 def test_last_failure() -> None:
-    measure = contexts.LastFailure("cube_last_failure", "cube", limits("1800:"))
+    measure = context("cube_last_failure", failure=limits("1800:"))
     assert finding(measure, 1800).state == Ok
     assert words(measure, 1800) == (
         "newest failure 30m ago",
@@ -272,9 +274,9 @@ def test_last_failure() -> None:
 
 
 def test_running() -> None:
-    measure = contexts.Running("cube_running", "cube", limits("7200"))
-    assert (finding(measure, 0).state, str(finding(measure, 0))) == (Ok, "not running")
-    assert (finding(measure, 7200).state, str(finding(measure, 7200))) == (Ok, "running for 2h")
+    measure = context("cube_running", running=limits("7200"))
+    assert (finding(measure, 0).state, text(measure, 0)) == (Ok, "not running")
+    assert (finding(measure, 7200).state, text(measure, 7200)) == (Ok, "running for 2h")
     assert finding(measure, 7201).state == Warn
     assert words(measure, 8040) == (
         "running for 2h 14m (limit 2h)",
@@ -285,14 +287,14 @@ def test_running() -> None:
 
 
 def test_last_duration_is_graded_by_nobody() -> None:
-    measure = contexts.LastDuration("cube_duration", "cube")
+    measure = context("cube_duration")
     assert finding(measure, 10**9).state == Ok
-    assert str(finding(measure, 42)) == "last run took 42s"
+    assert text(measure, 42) == "last run took 42s"
     assert perfdata(measure, 42) == "cube_duration=42s;;;0"
 
 
 @pytest.mark.parametrize(
-    ("state", "text", "expected", "data_age"),
+    ("state", "told", "expected", "data_age"),
     [
         (Ok, "2h old", "data_age=7200s;7200;10800;0", DataAge(7200, exact=True)),
         (Ok, "at least 2h old", "", DataAge(7200, exact=False)),
@@ -301,21 +303,21 @@ def test_last_duration_is_graded_by_nobody() -> None:
         (Warn, "age not known, a stage lists no success", "", None),
     ],
 )
-def test_data(state: ServiceState, text: str, expected: str, data_age: DataAge | None) -> None:
-    measure = contexts.Data("data_age", "data", limits("7200", "10800"), Warn)
+def test_data(state: ServiceState, told: str, expected: str, data_age: DataAge | None) -> None:
+    measure = context("data_age", data=limits("7200", "10800"), no_success_state=Warn)
     assert finding(measure, data_age).state == state
-    assert str(finding(measure, data_age)) == text
+    assert text(measure, data_age) == told
     assert perfdata(measure, data_age) == expected
 
 
 def test_data_age_that_nobody_asked_for_may_be_unknown() -> None:
-    measure = contexts.Data("data_age", "data", NO_LIMITS, Critical)
+    measure = context("data_age")
     assert finding(measure, None).state == Ok
-    assert finding(measure, None).briefly() == "not known"
+    assert words(measure, None)[1:] == ("not known", "not known")
 
 
 def test_data_briefly() -> None:
-    measure = contexts.Data("data_age", "data", limits("7200"), Warn)
+    measure = context("data_age", data=limits("7200"))
     assert words(measure, DataAge(8040, exact=False)) == (
         "at least 2h 14m old (limit 2h)",
         "2h 14m (2h)",
@@ -324,7 +326,7 @@ def test_data_briefly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "text", "seconds"),
+    ("state", "told", "seconds"),
     [
         (Ok, "in step with the portal", 0),
         (Ok, "this host is 5m ahead of the portal", 300),
@@ -334,15 +336,15 @@ def test_data_briefly() -> None:
         (Warn, "this host is 1d behind the portal (limit 5m)", -86400),
     ],
 )
-def test_skew(state: ServiceState, text: str, seconds: int) -> None:
-    measure = contexts.Skew("clock_skew", "clock", 300)
+def test_skew(state: ServiceState, told: str, seconds: int) -> None:
+    measure = context("clock_skew")
     assert finding(measure, seconds).state == state
-    assert str(finding(measure, seconds)) == text
+    assert text(measure, seconds) == told
     assert perfdata(measure, seconds).startswith(f"clock_skew={seconds}s;-300:300;")
 
 
 def test_no_skew_is_tolerated() -> None:
-    measure = contexts.Skew("clock_skew", "clock", 0)
+    measure = context("clock_skew", max_skew=0)
     assert finding(measure, 0).state == Ok
     assert words(measure, -1) == (
         "this host is 1s behind the portal (limit 0s)",
@@ -356,14 +358,22 @@ def test_no_skew_is_tolerated() -> None:
     )
 
 
+def test_limit_of_the_skew_is_told_as_other_times_are() -> None:
+    measure = context("clock_skew", max_skew=90)
+    assert words(measure, 91)[:2] == (
+        "this host is 1m 31s ahead of the portal (limit 1m 30s)",
+        "1m 31s ahead (1m 30s)",
+    )
+
+
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("0.000", 0.0), ("0.042", 0.0415), ("12.300", 12.3), ("1000.000", 1e3)]
+    ("told", "seconds"), [("0.000", 0.0), ("0.042", 0.0415), ("12.300", 12.3), ("1000.000", 1e3)]
 )
-def test_response_time(text: str, seconds: float) -> None:
-    measure = contexts.ResponseTime("response_time", "portal")
+def test_response_time(told: str, seconds: float) -> None:
+    measure = context("response_time")
     assert finding(measure, seconds).state == Ok
-    assert str(finding(measure, seconds)) == f"answered in {text}s"
-    assert perfdata(measure, seconds) == f"response_time={text}s;;;0"
+    assert text(measure, seconds) == f"answered in {told}s"
+    assert perfdata(measure, seconds) == f"response_time={told}s;;;0"
 
 
 @pytest.mark.parametrize(
@@ -380,9 +390,9 @@ def test_response_time(text: str, seconds: float) -> None:
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_trouble(state: ServiceState, error: type[PluginError], unreachable: ServiceState) -> None:
-    trouble = contexts.Trouble("trouble", unreachable)
+    trouble = context("trouble", unreachable_state=unreachable)
     assert trouble.name == "trouble"
-    found = Metric("trouble", error("what happened"), contextobj=trouble, resource=Resource())
-    assert found.evaluate().state == state
-    assert str(found.evaluate()) == "what happened"
-    assert found.performance() is None
+    found = finding(trouble, error("what happened"))
+    assert (found.state, found.subject, found.limits) == (state, "", NO_LIMITS)
+    assert found.texts == ("what happened", "what happened", "what happened")
+    assert perfdata(trouble, error("what happened")) == ""

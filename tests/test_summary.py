@@ -8,11 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from nagiosplugin import Critical, Metric, Ok, Range, Resource, Result, Results, Unknown, Warn
+from measures import context, finding
+from nagiosplugin import Critical, Ok, Range, Result, Results, Unknown, Warn
 from nagiosplugin.state import ServiceState
 
-from check_cqd_integration import contexts
-from check_cqd_integration.contexts import Measure
+from check_cqd_integration.contexts import Measure, Reading
 from check_cqd_integration.errors import AnswerError, UnreachableError
 from check_cqd_integration.pipeline.stages import Clock, DataAge, Pipeline, Stage
 from check_cqd_integration.portal.answer import Answer
@@ -49,47 +49,40 @@ def stage(success: str = "", failures: str = "", started: str = "") -> Stage:
     return Stage(NOW, ago(success), ago(failures), ago(started)[0] if started else None)
 
 
-def graded(measure: Measure, value: Any) -> Result:
-    return Metric(measure.name, value, contextobj=measure, resource=Resource()).evaluate()
-
-
 def of_stage(
     name: str,
     seen: Stage,
     limits: dict[str, Limits] = SCHEDULE,
     no_success: ServiceState = Critical,
 ) -> list[Result]:
-    seen_age = Pipeline(seen, NEVER, UTC).age_of(seen)
-    found = [
-        graded(contexts.Age("age", name, limits["age"], 0, no_success), seen_age),
-        graded(contexts.Streak("streak", name, limits["streak"]), seen),
-    ]
+    given: dict[str, Any] = {**limits, name: limits["age"], "no_success_state": no_success}
+
+    def graded(measure: str, value: Any) -> Result:
+        return finding(context(f"{name}_{measure}", **given), value)
+
+    found = [graded("age", Pipeline(seen, NEVER, UTC).age_of(seen)), graded("streak", seen)]
     if seen.last_failure is not None:
-        failure = contexts.LastFailure("last_failure", name, limits["failure"])
-        found.append(graded(failure, seen.last_failure))
-    found.append(graded(contexts.Running("running", name, limits["running"]), seen.running or 0))
+        found.append(graded("last_failure", seen.last_failure))
+    found.append(graded("running", seen.running or 0))
     if seen.duration is not None:
-        found.append(graded(contexts.LastDuration("duration", name), seen.duration))
+        found.append(graded("duration", seen.duration))
     return found
 
 
 def of_data(words: str, limits: Limits = NO_LIMITS, exact: bool = True) -> Result:
-    return graded(
-        contexts.Data("data_age", "data", limits, Critical), DataAge(parse_duration(words), exact)
-    )
+    return finding(context("data_age", data=limits), DataAge(parse_duration(words), exact))
 
 
 def of_clock(seconds: int) -> Result:
-    return graded(contexts.Skew("clock_skew", "clock", 300), seconds)
+    return finding(context("clock_skew"), seconds)
 
 
 def of_portal(seconds: float) -> Result:
-    return graded(contexts.ResponseTime("response_time", "portal"), seconds)
+    return finding(context("response_time"), seconds)
 
 
 def of_trouble(error: Exception, unreachable: ServiceState) -> Result:
-    trouble = contexts.Trouble("trouble", unreachable)
-    return Metric("trouble", error, contextobj=trouble, resource=Resource()).evaluate()
+    return finding(context("trouble", unreachable_state=unreachable), error)
 
 
 def unread(verbosity: int = 0, exchange: list[str] | None = None) -> StatusText:
@@ -239,17 +232,9 @@ def test_no_room_for_what_is_fine() -> None:
     )
 
 
-class Spoken(Measure):
-    """A measure that is always a problem, in so many letters, usually and briefly."""
-
-    def graded(self, metric: Metric) -> int:
-        return 1
-
-    def describe(self, metric: Metric) -> str:
-        return "L" * int(metric.value[0])
-
-    def describe_briefly(self, metric: Metric) -> str:
-        return "b" * int(metric.value[1])
+def spoken(letters: tuple[int, int]) -> Reading:
+    """A problem in so many letters, usually and briefly."""
+    return Reading(1, None, "L" * letters[0], "b" * letters[1])
 
 
 @pytest.mark.parametrize(
@@ -265,7 +250,7 @@ class Spoken(Measure):
     ids=lambda value: value[:7] if isinstance(value, str) else str(value),
 )
 def test_longest_text_there_is_room_for(told: str, letters: tuple[int, int]) -> None:
-    assert problem(graded(Spoken("x", "data", STRICT["running"]), letters)) == told
+    assert problem(finding(Measure("x", "data", spoken, STRICT["running"]), letters)) == told
 
 
 def ten_problems(long: str, short: str) -> str:
