@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from expected import DOCUMENTED_LINE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from invariants import KEYS, SEVERITY, STAGES, Stage, Status, check, rule, worst
@@ -152,13 +153,7 @@ def test_order_and_doubles_do_not_matter(status: Status, random: Any) -> None:
 
 def test_documented_answer() -> None:
     at_its_time = ("--now", "2015-01-18T10:31:00Z")
-    assert check(DOCUMENTED, *at_its_time).line == (
-        "CQD CRITICAL - cube: last success 19h 14m ago (limit 2h), 2 failures since (limit 0), "
-        "newest failure 2s ago (within 30m) / integration ok, last success 47s ago | "
-        "cube_age=69260s;3600;7200;0 cube_duration=42s;;;0 cube_last_failure=2s;1800:;;0 "
-        "cube_running=0s;7200;;0 cube_streak=2;0;2;0 data_age=69343s;;;0 "
-        "integration_age=47s;1800;3600;0 integration_running=0s;7200;;0 integration_streak=0;0;2;0"
-    )
+    assert check(DOCUMENTED, *at_its_time).line + "\n" == DOCUMENTED_LINE
 
 
 # --- answers that cannot --------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from expected import item
 from nagios_lab import PATH, write_nagios_configuration
 from portal_simulator import STATUS_PATH, PortalSimulator
 from windows_login_lab import PASSWORDS, WindowsLoginLab
@@ -65,7 +66,7 @@ class Outcome(NamedTuple):
     err: str
 
     def is_replay(self) -> bool:
-        return (self.code, self.err) == (2, "") and " integration_streak=0;" in self.out
+        return (self.code, self.err) == (2, "") and f" {item('integration_streak', 0)}" in self.out
 
 
 def call(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from expected import DOCUMENTED_LINE
 from network_lab import PATH, PLUGIN, Host
 
 SAMPLE = Path(__file__).parents[1] / "data" / "status-documented.txt"
@@ -30,8 +31,7 @@ def check(*command: str, **environment: str) -> tuple[int, str, str]:
 
 
 def is_read(outcome: tuple[int, str, str]) -> bool:
-    code, out, err = outcome
-    return (code, err) == (2, "") and " integration_age=47s;" in out
+    return outcome == (2, DOCUMENTED_LINE, "")
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": "/nonexistent"}, {"HOME": "/root"}], ids=str)

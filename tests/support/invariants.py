@@ -16,6 +16,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from expected import LABELS
+
 from check_cqd_integration.cli import main
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
@@ -33,11 +35,14 @@ def worst(states: Sequence[str]) -> str:
 
 TEXT = r"CQD (?P<state>OK|WARNING|CRITICAL|UNKNOWN) - [ -;=?-{}~]+"
 RANGE = r"(?:@?(?:[0-9]+|[0-9]+:[0-9]*|~:[0-9]*))?"
-SECONDS = r"(?:(?:integration|cube)_(?:age|last_failure|running|duration)|data_age)=[0-9]+s"
-COUNT = r"(?:integration|cube)_streak=[0-9]+"
-SKEW = r"clock_skew=-?[0-9]+s;-[0-9]+:[0-9]+"
-RESPONSE_TIME = r"response_time=[0-9]+\.[0-9]{3}s;;;0"
-MEASURE = rf"(?:(?:{SECONDS}|{COUNT});{RANGE};{RANGE};0|{SKEW}|{RESPONSE_TIME})"
+FORMS = {
+    label: rf"[0-9]+{row.unit};{f'{RANGE};{RANGE}' if row.option else ';'};0"
+    for label, row in LABELS.items()
+} | {
+    "clock_skew": r"-?[0-9]+s;-[0-9]+:[0-9]+",
+    "response_time": r"[0-9]+\.[0-9]{3}s;;;0",
+}
+MEASURE = f"(?:{'|'.join(f'{label}={form}' for label, form in FORMS.items())})"
 FIRST_LINE = re.compile(rf"(?P<text>{TEXT}?)(?: \| (?P<perfdata>{MEASURE}(?: {MEASURE})*))?")
 
 
