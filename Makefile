@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := PYTHONPATH=tests/support $(VENV)/bin/python
 
-.PHONY: demo test test-oldest acceptance fuzz mutants lint bench scaling measured man completion dist release clean
+.PHONY: demo generate test test-oldest acceptance fuzz mutants lint bench scaling measured man completion dist release clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tools/demo.py
@@ -38,7 +38,7 @@ fuzz:
 lint: $(VENV)/lint.installed
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
-	$(VENV)/bin/vermin --quiet --no-tips --violations --target=3.9- check_cqd_integration contrib packages tests tools
+	$(VENV)/bin/vermin --quiet --no-tips --violations --target=3.9- check_cqd_integration packages tests tools
 	$(RUN) -m mypy
 	$(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32 check_cqd_integration
 
@@ -58,8 +58,13 @@ measured:
 	.venv-bench/bin/python -m pip install --quiet '.[ntlm]' check-json
 	.venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 
+# Of all modules, or of some: `make mutants MODULES="cli portal/saved" JOBS=1`.
 mutants: $(VENV)/mutants.installed
-	$(RUN) tools/mutants.py
+	$(RUN) tools/mutants.py $(if $(JOBS),--jobs $(JOBS)) $(MODULES)
+
+# What is committed and made of something else; `make test` tells if any of it is old.
+generate: $(VENV)/test.installed man completion
+	$(RUN) tools/generate.py
 
 MAN := build/man/check_cqd_integration.1
 

@@ -1,8 +1,6 @@
-"""Keep README.md true: its table of options, and the output of its examples.
+"""The parts of README.md that the plugin itself writes: options, and the output of examples.
 
-    python tools/readme.py
-
-rewrites both from the plugin itself; test_readme.py fails if that would change anything.
+An example asks a saved answer, or one of the portals below, at a moment when it had that answer.
 """
 
 from __future__ import annotations
@@ -11,15 +9,22 @@ import contextlib
 import io
 import re
 import shlex
+from datetime import datetime, timezone
 from pathlib import Path
+
+from expected import DOCUMENTED_MOMENT, SIMULATED_MOMENT, masked
+from portal_simulator import STATUS_PATH, PortalSimulator
 
 from check_cqd_integration.cli import main
 from check_cqd_integration.options import build_parser
 
 README = Path(__file__).parent.parent / "README.md"
 _OPTIONS = re.compile(r"(?<=<!-- options -->\n).*?(?=<!-- /options -->)", re.DOTALL)
-_EXAMPLE = re.compile(
-    r"(?P<command>^(?:\$ |<!-- )check_cqd_integration (?P<options>[^\n]*--input [^\n]*?)"
+_SIMULATED = "--hostname 127.0.0.1 --http --port 8080 -v"
+_DOCUMENTED = "--hostname portal.example.com -v"
+EXAMPLE = re.compile(
+    r"(?P<command>^(?:\$ |<!-- )check_cqd_integration "
+    rf"(?P<options>[^\n]*--input [^\n]*?|{_SIMULATED}|{_DOCUMENTED})"
     r"(?: -->\n```)?\n)(?P<output>[^`]*?)(?=```)",
     re.MULTILINE,
 )
@@ -27,7 +32,7 @@ _EXAMPLE = re.compile(
 
 def rendered(text: str) -> str:
     """Return the text of the README as it should be."""
-    return _EXAMPLE.sub(_example, _OPTIONS.sub(lambda _: _options(), text))
+    return EXAMPLE.sub(_example, _OPTIONS.sub(lambda _: _options(), text))
 
 
 def _options() -> str:
@@ -41,12 +46,24 @@ def _options() -> str:
 
 
 def _example(match: re.Match[str]) -> str:
+    if match["options"] == _SIMULATED:
+        code, output = _asked("healthy", SIMULATED_MOMENT)
+    elif match["options"] == _DOCUMENTED:
+        code, output = _asked("documented", DOCUMENTED_MOMENT)
+    else:
+        code, output = _run(*shlex.split(match["options"]))
+    shown = f"exit code {code}\n" if "exit code" in match["output"] else ""
+    return match["command"] + output + shown
+
+
+def _asked(scenario: str, moment: datetime) -> tuple[int, str]:
+    with PortalSimulator(scenario, clock=lambda: moment, zone=timezone.utc) as portal:
+        url = portal.url + STATUS_PATH
+        return _run("--url", url, "-v", "--now", moment.isoformat(), "--timezone", "UTC")
+
+
+def _run(*options: str) -> tuple[int, str]:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        code = main(shlex.split(match["options"]))
-    shown = f"exit code {code}\n" if "exit code" in match["output"] else ""
-    return match["command"] + output.getvalue() + shown
-
-
-if __name__ == "__main__":
-    README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")
+        code = main(options)
+    return code, masked(output.getvalue())

@@ -53,7 +53,7 @@ def disagreements(checkout: Checkout) -> Iterator[str]:
     if f"check_cqd_integration {version}\n" not in checkout.readme:
         yield f"README.md: the output of --version is not that of {version}"
     if checkout.readme != rendered(checkout.readme):
-        yield "README.md: the options or examples are old; run make readme"
+        yield "README.md: the options or examples are old; run make generate"
     if f'"check_cqd_integration {version}"' not in checkout.page:
         yield f"the manual page is not that of {version}; run make man"
     if tag in checkout.tags and tag not in checkout.tags_here:

@@ -104,7 +104,7 @@ def test_changelog_without_unreleased(agreeing: Checkout) -> None:
         ),
         (
             {"readme": of_version(TEXT).replace("| plain HTTP |", "| no TLS |")},
-            "README.md: the options or examples are old; run make readme",
+            "README.md: the options or examples are old; run make generate",
         ),
         (
             {"page": of_version(page(), "0.2.0")},

@@ -1,6 +1,4 @@
-"""Make cqd-dashboard.json, for Grafana, from the table of panels below.
-
-    python contrib/grafana/dashboard.py
+"""The dashboard for Grafana, from the table of panels below, which graphite.py uses as well.
 
 The queries are InfluxQL, for what Icinga's InfluxdbWriter writes with its own templates: a
 measurement of the command's name, the tags hostname, service and metric, the fields value, warn and
@@ -15,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DASHBOARD = Path(__file__).with_name("cqd-dashboard.json")
+DASHBOARD = Path(__file__).parents[1] / "contrib" / "grafana" / "cqd-dashboard.json"
 MEASUREMENT = "cqd_integration"
 QUERY = (
     'SELECT max("FIELD") FROM "cqd_integration" '
@@ -42,37 +40,56 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
+    """One graph.
+
+    ``name`` and ``axis``, the unit that seconds are turned into, are for Graphite.
+    """
+
+    name: str
     title: str
     description: str
     curves: Sequence[Curve]
+    axis: str = "minutes"
     unit: str = "s"
     minimum: int | None = 0
+    maximum: int | None = None
+    peaks: bool = True
+    """The greatest value of an interval is the one to look at; Graphite fills the area below."""
 
 
 PANELS = (
     Panel(
+        "integration-age",
         "Age of the integration",
         "Time since the newest success. It goes up to 15 minutes and falls back.",
-        [Curve("integration_age", "age", limits=True)],
+        [Curve("integration_age", "since the newest success", limits=True)],
     ),
     Panel(
+        "cube-age",
         "Age of the cube",
         "Time since the newest success. It goes up to 15 minutes and falls back.",
-        [Curve("cube_age", "age", limits=True)],
+        [Curve("cube_age", "since the newest success", limits=True)],
     ),
     Panel(
+        "integration-failures",
         "Failures of the integration in a row",
         "Failures since the newest success. The portal lists five at most.",
-        [Curve("integration_streak", "failures", limits=True)],
+        [Curve("integration_streak", "since the newest success", limits=True)],
+        axis="failures",
         unit="none",
+        maximum=5,
     ),
     Panel(
+        "cube-failures",
         "Failures of the cube in a row",
         "Failures since the newest success. The portal lists five at most.",
-        [Curve("cube_streak", "failures", limits=True)],
+        [Curve("cube_streak", "since the newest success", limits=True)],
+        axis="failures",
         unit="none",
+        maximum=5,
     ),
     Panel(
+        "integration-runs",
         "Runs of the integration",
         "How long the run in progress has been going, and how long the last one took.",
         [
@@ -81,6 +98,7 @@ PANELS = (
         ],
     ),
     Panel(
+        "cube-runs",
         "Runs of the cube",
         "How long the run in progress has been going, and how long the last one took.",
         [
@@ -89,28 +107,37 @@ PANELS = (
         ],
     ),
     Panel(
+        "data-age",
         "Age of the data in the dashboard",
         "Since the newest integration included in the newest cube. No limit by default.",
-        [Curve("data_age", "age", limits=True)],
+        [Curve("data_age", "data", limits=True)],
     ),
     Panel(
+        "last-failure",
         "Time since the newest failure",
         f"Nothing if the portal lists no failure. {_RANGE}",
         [
             Curve("integration_last_failure", "integration", GREEN),
             Curve("cube_last_failure", "cube"),
         ],
+        axis="hours",
+        peaks=False,
     ),
     Panel(
+        "clock",
         "Clock of the checking host, minus that of the portal",
         f"Negative if the portal is ahead. {_RANGE}",
-        [Curve("clock_skew", "skew")],
+        [Curve("clock_skew", "clock skew")],
+        axis="seconds",
         minimum=None,
+        peaks=False,
     ),
     Panel(
+        "response",
         "Response time",
         "Of the portal, from the first step to the last byte.",
         [Curve("response_time", "response time")],
+        axis="seconds",
     ),
 )
 
@@ -190,6 +217,8 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
     }
     if panel.minimum is not None:
         defaults["min"] = panel.minimum
+    if panel.maximum is not None:
+        defaults["max"] = panel.maximum
     return {
         "id": number + 1,
         "type": "timeseries",
@@ -234,7 +263,3 @@ def _override(name: str, color: str, *, limit: bool = False) -> dict[str, Any]:
             {"id": "custom.showPoints", "value": "never"},
         ]
     return {"matcher": {"id": "byName", "options": name}, "properties": properties}
-
-
-if __name__ == "__main__":
-    DASHBOARD.write_text(rendered(), encoding="utf-8")

@@ -1,8 +1,6 @@
-"""Make director-basket.json, for Icinga Director, from the plugin's table of options.
+"""The basket for Icinga Director, from the plugin's table of options.
 
-    python contrib/icinga/director_basket.py
-
-The basket holds the command, a data field for each option, and a template for hosts and one for
+It holds the command, a data field for each option, and a template for hosts and one for
 services. A password is given by file only: the Director cannot set an environment variable.
 """
 
@@ -17,7 +15,7 @@ from typing import Any
 
 from check_cqd_integration.options import WORDS, build_parser
 
-BASKET = Path(__file__).with_name("director-basket.json")
+BASKET = Path(__file__).parents[1] / "contrib" / "icinga" / "director-basket.json"
 COMMAND = "cqd_integration"
 _WITHOUT_ARGUMENT = ("version", "help")
 _PORTAL_OPTIONS = ("hostname", "port", "http", "url")
@@ -37,7 +35,7 @@ _DESCRIPTIONS = {
     "password-file": "its first line is the password; not to be read by everybody",
     "verbose": "0: the line; 1: the stages; 2: all timestamps; 3: what went over the wire",
 }
-_DASHES = f'[ "", "-v", "-vv", "-vvv" ][Math.min(3, number(macro("${COMMAND}_verbose$")))]'
+DASHES = f'[ "", "-v", "-vv", "-vvv" ][Math.min(3, number(macro("${COMMAND}_verbose$")))]'
 """The number of --verbose as an argument, in Icinga's language."""
 
 
@@ -64,7 +62,7 @@ class Option:
         if self.name == "verbose":
             return {
                 "set_if": f"${self.variable}$",
-                "value": {"type": "Function", "body": _DASHES},
+                "value": {"type": "Function", "body": DASHES},
                 "skip_key": True,
                 "description": self.action.help,
             }
@@ -186,7 +184,3 @@ def _service_template(name: str, interval: str, retry: str, attempts: str) -> di
 
 def _reference(number: int) -> dict[str, Any]:
     return {"datafield_id": number, "is_required": "n", "var_filter": None}
-
-
-if __name__ == "__main__":
-    BASKET.write_text(rendered(), encoding="utf-8")
