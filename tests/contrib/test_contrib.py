@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from configparser import ConfigParser
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard import DASHBOARD, MEASUREMENT, rendered
+from dashboard import DASHBOARD, MEASUREMENT
 from day import answers, checks
-from expected import url_of
+from expected import LABELS
 from graphite_templates import TEMPLATES, templates
 from man import page
-from portal_simulator import PortalSimulator
 from readme import README
 
 from check_cqd_integration.options import build_parser
@@ -146,34 +144,6 @@ def test_intervals_are_those_that_readme_counts_failed_logins_with() -> None:
 # --- graphs ---------------------------------------------------------------------------------------
 
 NOW = datetime(2026, 11, 24, 9, 7, tzinfo=timezone.utc)
-LIMITS = {
-    f"{stage}_{measure}"
-    for stage in ("integration", "cube")
-    for measure in ("age", "streak", "running")
-} | {"data_age"}
-"""What has limits that can be drawn: those of the others are ranges, or there are none."""
-
-
-@pytest.fixture
-def labels(run: Callable[..., tuple[int, str]]) -> set[str]:
-    """All that the plugin ever writes: of a portal that tells everything."""
-
-    def timestamp(ago: int) -> str:
-        return (NOW - timedelta(minutes=ago)).strftime("%m/%d/%Y %H:%M:%S")
-
-    everything = {
-        "LastSuccessIntegrations": [timestamp(20)],
-        "LastSuccessCubeProcessings": [timestamp(18)],
-        "LastFailedIntegrations": [timestamp(50)],
-        "LastFailedCubeProcessings": [timestamp(48)],
-        "LastDataIntegrationStart": timestamp(21),
-        "LastCubeProcessingStart": timestamp(19),
-    }
-    with PortalSimulator(body=json.dumps(everything).encode(), clock=lambda: NOW) as portal:
-        _, out = run("--url", url_of(portal), "--now", NOW.isoformat(), "--timezone", "UTC")
-    found = {item.partition("=")[0] for item in out.partition(" | ")[2].split()}
-    assert found == set(re.findall(r"^\| `([a-z_]+)` \|", README.read_text(encoding="utf-8"), re.M))
-    return found
 
 
 @pytest.fixture
@@ -190,15 +160,12 @@ def asked(panel: dict[str, Any]) -> list[tuple[str, str]]:
     return [(match[2], match[1]) for match in found if match]
 
 
-def test_dashboard_is_what_the_generator_makes() -> None:
-    assert DASHBOARD.read_text(encoding="utf-8") == rendered()
-
-
-def test_graphs_show_every_label_and_every_limit_that_can_be_drawn(
-    dashboard: Any, labels: set[str]
-) -> None:
-    expected = {(label, "value") for label in labels} | {
-        (label, field) for label in LIMITS for field in ("warn", "crit")
+def test_graphs_show_every_label_and_every_limit_that_can_be_drawn(dashboard: Any) -> None:
+    expected = {(label, "value") for label in LABELS} | {
+        (label, field)
+        for label, row in LABELS.items()
+        for field in ("warn", "crit")
+        if row.can_be_drawn
     }
     in_grafana = [pair for panel in dashboard["panels"] for pair in asked(panel)]
     in_graphite = [
@@ -206,9 +173,9 @@ def test_graphs_show_every_label_and_every_limit_that_can_be_drawn(
     ]
     assert sorted(in_grafana) == sorted(in_graphite) == sorted(expected)
     for panel in dashboard["panels"]:
-        with_range = {"integration_last_failure", "cube_last_failure", "clock_skew"}
-        drawn = {label for label, _ in asked(panel)}
-        assert ("Its limit is a range" in panel["description"]) == bool(drawn & with_range)
+        rows = [LABELS[label] for label, _ in asked(panel)]
+        has_range = any(row.warning and not row.can_be_drawn for row in rows)
+        assert ("Its limit is a range" in panel["description"]) == has_range
 
 
 def test_every_panel_is_complete(dashboard: Any) -> None:
