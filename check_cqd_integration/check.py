@@ -87,7 +87,7 @@ def _source(options: Namespace) -> Source:
 
         return SavedAnswer(options.input)
     from .portal.client import Portal
-    from .portal.transport import Trust
+    from .portal.trust import Trust
 
     trust = Trust(options.ca_file, options.client_cert, options.client_key, options.insecure)
     return Portal(options.url, trust, options.proxy, _credentials(options))

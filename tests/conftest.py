@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from expected import DOCUMENTED_MOMENT, Run, masked
 from portal_simulator import DOCUMENTED, PortalSimulator
+from tls_portal import Files, write_pem_files
 
 from check_cqd_integration.cli import main
 
@@ -47,3 +48,9 @@ def sample(tmp_path: Path) -> Path:
     path = tmp_path / "status.json"
     path.write_bytes(DOCUMENTED)
     return path
+
+
+@pytest.fixture(scope="session")
+def pem_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Certificates and keys, of the authority that a ``tls_portal`` has its certificate from."""
+    return write_pem_files(tmp_path_factory.mktemp("tls"))

@@ -28,7 +28,7 @@ import certifi
 import trustme
 from faults import FAULTS, run
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
-from test_transport import hash_of_subject
+from test_trust import hash_of_subject
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "acceptance"))
 from windows_login_lab import PASSWORDS, WindowsLoginLab, missing_program

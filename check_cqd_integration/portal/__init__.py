@@ -1,7 +1,7 @@
 """Asks: the portal itself (``client``, over ``transport``), or a ``saved`` answer in its place.
 
 What others may use without loading an HTTP library is named here; a check over the network
-imports ``client`` and ``transport`` from their modules.
+imports ``client`` and ``trust`` from their modules.
 """
 
 from .answer import MAX_BYTES, Answer, TooLargeError

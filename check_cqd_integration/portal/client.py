@@ -12,13 +12,12 @@ import re
 import time
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 import urllib3
 
-from .. import __version__
 from ..errors import (
     AnswerError,
     LoginError,
@@ -29,7 +28,9 @@ from ..errors import (
 )
 from .answer import Answer, read_limited
 from .deadline import Deadline
-from .transport import Transport, Trust, explain
+from .reasons import NOT_HTTP, TRY_AGAIN, ClosedError
+from .transport import Session
+from .trust import Trust
 
 if TYPE_CHECKING:
     from ..auth import Credentials, Login
@@ -39,13 +40,8 @@ _MAX_REDIRECTS = 5
 _LONGEST = 200
 """Characters of an address, which a redirect may have brought, in what went over the wire."""
 _CHUNK = 16384
-_HEADERS = {
-    "User-Agent": f"check_cqd_integration/{__version__}",
-    "Accept": "application/json",
-}
 _SCHEMES = ("Negotiate", "NTLM", "Basic", "Digest", "Bearer")
 _HEADERS_WITHOUT_SECRETS = ("server", "date", "content-type", "content-length")
-_TRY_AGAIN = (408, 429)
 _UNLIMITED = ("br", "zstd")
 """What urllib3, if it can at all, expands without a limit."""
 
@@ -63,7 +59,7 @@ class Portal:
         self._url = url
         self._trust = trust
         self._credentials = credentials
-        self._session = _Session(proxy)
+        self._session = Session(proxy)
         self._offers = ""
         self.exchange: list[str] = []
         """What went over the wire, line by line, secrets left out."""
@@ -106,8 +102,11 @@ class Portal:
             return response, _read(response)
         except requests.exceptions.InvalidURL as error:
             raise UsageError("the address of the portal is not a valid address") from error
+        except requests.exceptions.ContentDecodingError as error:
+            raise AnswerError(f"{deadline.step}: its compression is broken") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise explain(error, deadline) from error
+            # What failed on the way was told there.
+            raise UnreachableError(f"{deadline.step}: {NOT_HTTP}") from error
 
     def _ask(self, url: SplitResult, deadline: Deadline) -> requests.Response:
         """Return the first answer that neither is a redirect to be followed nor wants a login."""
@@ -143,7 +142,6 @@ class Portal:
             allow_redirects=False,
             stream=True,
             timeout=deadline.remaining(),
-            verify=not self._trust.insecure,
         )
         self._session.responses.append(response)
         self._note(response)
@@ -179,8 +177,8 @@ class Portal:
             header = f"{login.scheme} {base64.b64encode(token).decode()}"
             try:
                 response = self._get(url, deadline, header)
-            except requests.ConnectionError as error:
-                raise UnreachableError(f"{explain(error, deadline)}{_hint(login)}") from error
+            except ClosedError as error:
+                raise UnreachableError(f"{error}{_hint(login)}") from error
             if made not in (None, len(connections)):
                 raise UnreachableError(
                     f"{step}: the connection was closed in the handshake{_hint(login)}"
@@ -240,7 +238,7 @@ class Portal:
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()
         if code == 407:
             return PortalError(f"{told}: the proxy wants a login, which is not supported")
-        if code // 100 == 5 or code in _TRY_AGAIN:
+        if code // 100 == 5 or code in TRY_AGAIN:
             return UnreachableError(f"{told}: the portal cannot answer now")
         if code == 404:
             return PortalError(f"{told}: is this the CQD portal, and its address right?")
@@ -256,41 +254,6 @@ class Portal:
             self.exchange.append(f"{name[:40]}: {value[:80]}")
 
 
-class _Session(requests.Session):
-    """A session that takes nothing from the environment and follows no redirect by itself."""
-
-    def __init__(self, proxy: str | None) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.headers.clear()
-        self.headers.update(_HEADERS)
-        self.adapters.clear()
-        self.responses: list[requests.Response] = []
-        """Closed with the session, whether they were read or not."""
-        if proxy:
-            self.proxies = {"http": proxy, "https": proxy}
-
-    def prepare_for(self, scheme: str, trust: Trust, deadline: Deadline) -> None:
-        """Mount our transport, with TLS settings only where they are needed: they cost time."""
-        prefix = f"{scheme}://"
-        if prefix not in self.adapters:
-            tls = trust.context() if scheme == "https" else None
-            self.mount(prefix, Transport(deadline, tls))
-
-    def certificates_of(self, scheme: str) -> list[bytes | None]:
-        """Return what the other side showed, once for each connection made so far."""
-        return cast(Transport, self.adapters[f"{scheme}://"]).certificates
-
-    def close(self) -> None:
-        """Close all that was opened."""
-        for response in self.responses:
-            response.close()
-        super().close()
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return None: requests would read the body of a redirect, however long it is."""
-
-
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 
@@ -302,7 +265,6 @@ def _read(response: requests.Response) -> bytes:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding in _UNLIMITED or "," in encoding:
         raise AnswerError(f"the answer is compressed as {encoding[:20]}, which is not read")
-    response.raw.enforce_content_length = True  # urllib3 before 2 takes a shorter body
     try:
         return read_limited(response.iter_content(_CHUNK))
     except ValueError as error:  # pragma: no cover (some versions, of a chunk of negative size)

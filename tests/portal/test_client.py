@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import re
 import socket
+import struct
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from datetime import timezone
 from pathlib import Path
@@ -32,9 +34,9 @@ from raw_server import answering, raw_server, read_head, silent
 from check_cqd_integration import __version__, auth
 from check_cqd_integration.auth.choice import Connection, Credentials
 from check_cqd_integration.errors import UnreachableError
-from check_cqd_integration.portal import client as client
+from check_cqd_integration.portal import client, transport
 from check_cqd_integration.portal.deadline import Deadline
-from check_cqd_integration.portal.transport import Trust
+from check_cqd_integration.portal.trust import Trust
 
 
 def test_documented_answer_over_http(run: Run, portal: PortalSimulator) -> None:
@@ -329,7 +331,7 @@ def test_what_a_login_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
         return handshake
 
     monkeypatch.setattr(auth, "start_login", start_login)
-    monkeypatch.setattr(client._Session, "certificates_of", lambda *_: [b"certificate"])
+    monkeypatch.setattr(transport.Session, "certificates_of", lambda *_: [b"certificate"])
     monkeypatch.setenv("CQD_PASSWORD", "hunter2")
     answers = [
         {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}},
@@ -342,6 +344,26 @@ def test_what_a_login_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert outcome == (2, WITHOUT_DATE)
     connection = Connection("cqd.example.com", is_encrypted=True, certificate=b"certificate")
     assert handshake.told == [["Negotiate"], connection, None, b"one", b"two"]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_finished"), [(200, True), (204, False), (302, False), (403, False), (500, False)]
+)
+def test_proof_of_the_portal_is_looked_at_if_it_gives_its_status(
+    run: Run, monkeypatch: pytest.MonkeyPatch, code: int, is_finished: bool
+) -> None:
+    handshake = Handshake()
+    monkeypatch.setattr(auth, "start_login", lambda *_: handshake)
+    monkeypatch.setattr(transport.Session, "certificates_of", lambda *_: [])
+    proof = {"WWW-Authenticate": "Negotiate dHdv"}
+    answers = [
+        {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}},
+        {"status_code": code, "headers": proof, "content": DOCUMENTED},
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, answers)
+        run("-H", "cqd.example.com", "-l", "somebody")
+    assert handshake.told == ([None, b"two"] if is_finished else [None])
 
 
 NOT_HTTP = "CQD CRITICAL - reading the answer of 127.0.0.1: what came is not proper HTTP\n"
@@ -414,6 +436,27 @@ def test_chunk_without_end(run: Run) -> None:
     with raw_server(answering(HEAD, head, bytes(3 * 1024 * 1024))) as port:
         outcome = run("-u", f"http://127.0.0.1:{port}/")
     assert outcome in [(3, TOO_LARGE), (2, NOT_HTTP)]  # by the version of urllib3
+
+
+def zipped_of(size: int) -> bytes:
+    """The documented answer, unpacked from a whole response of ``size`` bytes."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(DOCUMENTED) + packer.flush()
+    packed += struct.pack("<II", zlib.crc32(DOCUMENTED), len(DOCUMENTED))
+    begin = b"\x1f\x8b\x08" + bytes(7)
+    blocks, filling = divmod(size - len(begin + packed) - 300, 5)
+    empty = blocks * b"\0\0\0\xff\xff"  # a block of nothing, see RFC 1951
+    head = HEAD + b"Content-Encoding: gzip\r\nX: "
+    head += (300 + filling - len(head) - 4) * b"x" + b"\r\n\r\n"
+    return head + begin + empty + packed
+
+
+@pytest.mark.parametrize(("more", "expected"), [(0, (2, WITHOUT_DATE)), (1, (3, TOO_LARGE))])
+def test_twice_one_mebibyte_is_read_at_most(run: Run, more: int, expected: tuple[int, str]) -> None:
+    response = zipped_of(2 * 1024 * 1024 + more)
+    assert len(response) == 2 * 1024 * 1024 + more
+    with raw_server(answering(response)) as port:
+        assert run("-u", f"http://127.0.0.1:{port}/", *AT_DOCUMENTED_MOMENT) == expected
 
 
 def test_redirect_with_a_body_without_end(run: Run) -> None:

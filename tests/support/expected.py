@@ -203,3 +203,11 @@ def masked(output: str) -> str:
 
 def url_of(portal: PortalSimulator, scenario: str = "") -> str:
     return portal.url + (f"/{scenario}" if scenario else "") + STATUS_PATH
+
+
+def critical(message: str) -> tuple[int, str]:
+    return 2, f"CQD CRITICAL - {message}\n"
+
+
+def unknown(message: str) -> tuple[int, str]:
+    return 3, f"CQD UNKNOWN - {message}\n"

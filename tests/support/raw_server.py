@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 PATIENCE = 5  # seconds until a client that neither speaks nor leaves fails the test
 Handler = Callable[[socket.socket, threading.Event], None]
@@ -119,3 +120,12 @@ def full_listener() -> Iterator[int]:
             client.setblocking(False)
             client.connect_ex(address)
         yield address[1]
+
+
+def lookup_fails(code: int) -> Any:
+    """Return what to put in place of ``socket.getaddrinfo``."""
+
+    def getaddrinfo(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(code, "text of the C library")
+
+    return getaddrinfo
