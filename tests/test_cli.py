@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import runpy
 import signal
@@ -186,6 +187,31 @@ def test_unknown_if_ended_by_a_signal(
     monkeypatch.setattr(check, "run", lambda _: signal.raise_signal(number))
     assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")
     assert signal.getsignal(number) == before
+
+
+class Interrupting(io.StringIO):
+    """A standard output at which a signal comes in the middle of what is written."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__()
+        self.number = number
+
+    def write(self, text: str) -> int:
+        signal.raise_signal(self.number)
+        return super().write(text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_printing_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, sample: Path, number: signal.Signals
+) -> None:
+    stream = Interrupting(number)
+    monkeypatch.setattr(sys, "stdout", stream)
+    try:
+        code = main([*REPLAY, str(sample)])
+    except KeyboardInterrupt:  # it would end pytest as well
+        code = -1
+    assert (code, stream.getvalue()) == (2, DOCUMENTED_LINE)
 
 
 def test_signals_are_left_alone_in_another_thread(

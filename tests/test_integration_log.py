@@ -226,6 +226,16 @@ def test_log_is_not_sent_the_query_of_the_status(run: Run) -> None:
     assert (status.url, log.url) == (f"{HOST}{STATUS_PATH}?of=status", f"{HOST}{LOG_PATH}")
 
 
+def test_log_is_asked_for_where_the_status_was_found(run: Run) -> None:
+    with requests_mock.Mocker() as mocked:
+        moved = {"Location": f"/moved{STATUS_PATH}"}
+        mocked.get(f"{HOST}{STATUS_PATH}", status_code=302, headers=moved)
+        mocked.get(f"{HOST}/moved{STATUS_PATH}", content=DOCUMENTED)
+        mocked.get(f"{HOST}/moved{LOG_PATH}", json=[])
+        run("-H", "cqd.example.com", "-v", *AT_DOCUMENTED_MOMENT)
+    assert mocked.request_history[-1].url == f"{HOST}/moved{LOG_PATH}"
+
+
 def test_log_of_a_saved_answer(run: Run, sample: Any) -> None:
     options = ("--input", str(sample), *AT_DOCUMENTED_MOMENT)
     assert run(*options, "--log-entries", "1") == (

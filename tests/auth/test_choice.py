@@ -98,3 +98,18 @@ def test_kerberos_gets_key_table_and_binding(monkeypatch: pytest.MonkeyPatch) ->
         "/etc/monitor.keytab",
         b"tls-server-end-point:" + hashlib.sha256(der).digest(),
     )
+
+
+def test_keytab_is_used_although_there_is_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SimpleNamespace(KerberosLogin=lambda *arguments: arguments)
+    monkeypatch.setitem(sys.modules, "check_cqd_integration.auth.gss", module)
+    credentials = Credentials("auto", "monitor@CQD.TEST", "Passw0rd!", "/etc/monitor.keytab")
+    connection = Connection("cqd.example.com", is_encrypted=True, certificate=None)
+    login: object = start_login(credentials, ["Negotiate", "NTLM", "Basic"], connection)
+    assert login == (
+        "cqd.example.com",
+        "monitor@CQD.TEST",
+        "Passw0rd!",
+        "/etc/monitor.keytab",
+        None,
+    )

@@ -159,6 +159,24 @@ def test_one_login_a_check_wherever_it_is_redirected(
     assert sent == [None, basic("monitor", "wrong"), None]
 
 
+def test_one_login_a_check_although_it_was_redirected_before(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "wrong")
+    wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=302, headers={"Location": "/login"})
+        back = {"status_code": 302, "headers": {"Location": "/denied"}}
+        mocked.get("https://cqd.example.com/login", [wanted, back])
+        mocked.get("https://cqd.example.com/denied", **wanted)
+        assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
+            "HTTP 401: a redirect leads to where a login is wanted once more (Basic); give its "
+            "address with --url"
+        )
+        sent = [request.headers.get("Authorization") for request in mocked.request_history]
+    assert sent == [None, None, basic("monitor", "wrong"), None]
+
+
 @pytest.mark.parametrize("option", ["--username", "CQD_PASSWORD"])
 def test_credentials_that_are_not_utf_8(
     run: Run, monkeypatch: pytest.MonkeyPatch, option: str
