@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from expected import item
 from measures import context, finding, metric
 from nagiosplugin import Context, Critical, Ok, Range, Unknown, Warn
 from nagiosplugin.state import ServiceState
@@ -180,7 +181,7 @@ def test_age(state: ServiceState, limit: str | None, seconds: int) -> None:
     measure = age(limits("3600", "7200"))
     seen = StageAge(seconds, None, None)
     assert finding(measure, seen)[:2] == (state, limit)
-    assert perfdata(measure, seen) == f"cube_age={seconds}s;3600;7200;0"
+    assert perfdata(measure, seen) == item("cube_age", seconds)
 
 
 def test_words_of_age() -> None:
@@ -220,7 +221,8 @@ def test_no_success(state: ServiceState, running: int | None) -> None:
 def test_running_grace(state: ServiceState, grace: int, seen: StageAge) -> None:
     measure = age(limits("3600", "7200"), grace)
     assert finding(measure, seen).state == state
-    assert perfdata(measure, seen) == f"cube_age={seen.now}s;3600;7200;0"
+    assert seen.now is not None
+    assert perfdata(measure, seen) == item("cube_age", seen.now)
 
 
 # --- the others -----------------------------------------------------------------------------------
@@ -252,8 +254,8 @@ def test_streak_briefly_and_as_perfdata() -> None:
     measure = context("cube_streak", streak=limits("0", "2"))
     seen = stage((60,), (1, 2, 3))
     assert words(measure, seen)[1:] == ("streak 3 (2)", "streak 3")
-    assert perfdata(measure, seen, None) == "cube_streak=3;0;2;0"
-    assert perfdata(measure, stage(), None) == "cube_streak=0;0;2;0"
+    assert perfdata(measure, seen, None) == item("cube_streak", 3)
+    assert perfdata(measure, stage(), None) == item("cube_streak", 0)
 
 
 def test_last_failure() -> None:
@@ -270,7 +272,7 @@ def test_last_failure() -> None:
         "failure 29m 59s ago (within 30m)",
         "failure 29m 59s ago",
     )
-    assert perfdata(measure, 2) == "cube_last_failure=2s;1800:;;0"
+    assert perfdata(measure, 2) == item("cube_last_failure", 2)
 
 
 def test_running() -> None:
@@ -283,30 +285,33 @@ def test_running() -> None:
         "running 2h 14m (2h)",
         "running 2h 14m",
     )
-    assert perfdata(measure, 0) == "cube_running=0s;7200;;0"
+    assert perfdata(measure, 0) == item("cube_running", 0)
 
 
 def test_last_duration_is_graded_by_nobody() -> None:
     measure = context("cube_duration")
     assert finding(measure, 10**9).state == Ok
     assert text(measure, 42) == "last run took 42s"
-    assert perfdata(measure, 42) == "cube_duration=42s;;;0"
+    assert perfdata(measure, 42) == item("cube_duration", 42)
 
 
 @pytest.mark.parametrize(
-    ("state", "told", "expected", "data_age"),
+    ("state", "told", "measured", "data_age"),
     [
-        (Ok, "2h old", "data_age=7200s;7200;10800;0", DataAge(7200, exact=True)),
-        (Ok, "at least 2h old", "", DataAge(7200, exact=False)),
-        (Warn, "2h 1s old (limit 2h)", "data_age=7201s;7200;10800;0", DataAge(7201, exact=True)),
-        (Critical, "at least 3h 1s old (limit 3h)", "", DataAge(10801, exact=False)),
-        (Warn, "age not known, a stage lists no success", "", None),
+        (Ok, "2h old", 7200, DataAge(7200, exact=True)),
+        (Ok, "at least 2h old", None, DataAge(7200, exact=False)),
+        (Warn, "2h 1s old (limit 2h)", 7201, DataAge(7201, exact=True)),
+        (Critical, "at least 3h 1s old (limit 3h)", None, DataAge(10801, exact=False)),
+        (Warn, "age not known, a stage lists no success", None, None),
     ],
 )
-def test_data(state: ServiceState, told: str, expected: str, data_age: DataAge | None) -> None:
+def test_data(
+    state: ServiceState, told: str, measured: int | None, data_age: DataAge | None
+) -> None:
     measure = context("data_age", data=limits("7200", "10800"), no_success_state=Warn)
     assert finding(measure, data_age).state == state
     assert text(measure, data_age) == told
+    expected = "" if measured is None else item("data_age", measured, "7200", "10800")
     assert perfdata(measure, data_age) == expected
 
 
@@ -340,7 +345,7 @@ def test_skew(state: ServiceState, told: str, seconds: int) -> None:
     measure = context("clock_skew")
     assert finding(measure, seconds).state == state
     assert text(measure, seconds) == told
-    assert perfdata(measure, seconds).startswith(f"clock_skew={seconds}s;-300:300;")
+    assert perfdata(measure, seconds).startswith(f"{item('clock_skew', seconds)};")
 
 
 def test_no_skew_is_tolerated() -> None:
@@ -373,7 +378,7 @@ def test_response_time(told: str, seconds: float) -> None:
     measure = context("response_time")
     assert finding(measure, seconds).state == Ok
     assert text(measure, seconds) == f"answered in {told}s"
-    assert perfdata(measure, seconds) == f"response_time={told}s;;;0"
+    assert perfdata(measure, seconds) == item("response_time", told)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from nagiosplugin import Context, Critical, Metric, Resource
 
 from check_cqd_integration.check import build_contexts
 from check_cqd_integration.contexts import Finding
+from check_cqd_integration.options import parse
 from check_cqd_integration.thresholds import NO_LIMITS
 
 STAGES = ("integration", "cube")
-WITHOUT_LIMITS = dict.fromkeys((*STAGES, "streak", "failure", "running", "data"), NO_LIMITS)
+WITHOUT_LIMITS = dict.fromkeys(parse(("--input", "-")).limits, NO_LIMITS)
 USUAL = {
     "running_grace": 0,
     "no_success_state": Critical,
