@@ -34,9 +34,8 @@ LISTED = 5
 
 
 class Told(Flag):
-    """Where something is told that is no problem."""
+    """Where something is told that is no problem; ``Told(0)`` is nowhere."""
 
-    NOWHERE = 0
     OK_LINE = auto()
     OTHER_ALERT = auto()
     """An alert, but its subject is fine."""
@@ -56,7 +55,7 @@ class Reading(NamedTuple):
     text: str
     brief: str
     """The same in as few words as can be understood."""
-    told: Told = Told.NOWHERE
+    told: Told = Told(0)
 
 
 class Finding(Result):
@@ -181,15 +180,15 @@ def last_failure(seconds: int) -> Reading:
 
 def running(seconds: int) -> Reading:
     """Read how long the run in progress has been going; 0 if there is none."""
-    words, told = in_words(seconds), Told.ANY_ALERT if seconds else Told.NOWHERE
+    words, told = in_words(seconds), Told.ANY_ALERT if seconds else Told(0)
     text = f"running for {words}" if seconds else "not running"
     return Reading(seconds, seconds, text, f"running {words}", told)
 
 
 def last_duration(seconds: int) -> Reading:
-    """Read how long the last run took."""
+    """Read how long the last run took; graded by nobody."""
     text = f"last run took {in_words(seconds)}"
-    return Reading(seconds, seconds, text, text)
+    return Reading(None, seconds, text, text)
 
 
 def data_age(seen: DataAge | None) -> Reading:

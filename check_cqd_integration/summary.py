@@ -134,10 +134,10 @@ class _Subject(NamedTuple):
             for finding in sorted(self.findings, key=_severity, reverse=True)
             if finding.state != Ok or (length == _FULL and alert in finding.told)
         ]
-        if not told:
-            return ""
         text = ", ".join(told)
-        return f"{self.name} ok, {text}" if self.state == Ok else _about(self.name, text)
+        if self.state == Ok:
+            return f"{self.name} ok, {text}" if told else ""
+        return _about(self.name, text)
 
     def in_full(self) -> str:
         """Return everything, with its state if there is a limit that it could break."""
