@@ -224,8 +224,8 @@ def build_parser() -> argparse.ArgumentParser:
         group,
         "--log-entries N",
         parse_count,
-        "how many entries of the portal's own log to show when a stage is not OK (default: 3 with "
-        "-v, else 0)",
+        "how many entries of the portal's own log to show for each stage that is not OK (default: "
+        "3 with -v, else 0)",
     )
     group.add_argument(
         "-v",

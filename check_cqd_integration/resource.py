@@ -54,14 +54,16 @@ class IntegrationLog(Resource):
         ]
 
     def read_log(self, fetch: Callable[[], bytes], troubled: Collection[str], count: int) -> None:
-        """Fetch the portal's log as well; keep what it says around the trouble of these stages.
+        """Fetch the portal's log as well; keep what it says of the trouble of these stages.
+
+        ``count`` entries are kept for each of them at most.
 
         Whatever goes wrong is kept as well and not raised: the state has been found without it.
         """
         from .pipeline import log  # here, so that only an alert pays for it
 
         seen = self.pipeline.stages() if self.pipeline else {}
-        failure = log.present_failure(seen[name] for name in troubled)
+        stages = {name: seen[name] for name in troubled}
         try:
             listed = log.parse_log(fetch(), self._clock())
         except PluginError as error:
@@ -69,7 +71,7 @@ class IntegrationLog(Resource):
         except Exception as error:
             self.excerpt = log.Excerpt(problem=f"this is a bug: {type(error).__name__}")
         else:
-            self.excerpt = log.Excerpt(log.select_entries(failure, listed, count))
+            self.excerpt = log.Excerpt(log.select_entries(stages, listed, count))
 
     def _of_stages(self, seen: Pipeline) -> Iterator[Metric]:
         for name, stage in seen.stages().items():

@@ -323,6 +323,68 @@ def test_failure_long_past_is_not_the_present_trouble(
     assert out.splitlines()[1].endswith(f": {shown}")
 
 
+BOTH_FAIL = {
+    "LastSuccessIntegrations": ["01/18/2015 09:45:13"],
+    "LastSuccessCubeProcessings": ["01/18/2015 09:46:00"],
+    "LastFailedIntegrations": ["01/18/2015 10:15:20", "01/18/2015 10:00:20"],
+    "LastFailedCubeProcessings": ["01/18/2015 10:30:58", "01/18/2015 10:15:58"],
+    "LastDataIntegrationStart": None,
+    "LastCubeProcessingStart": "01/18/2015 10:28:16",
+}
+
+
+def test_both_stages_fail_and_the_log_tells_why_of_each(run: Run) -> None:
+    listed = [
+        entry(LogTime=f"2015-01-18T{time}", LogCategory=category, LogDescription=description)
+        for time, category, description in [
+            ("10:30:58", "Cube", "has failed"),
+            ("10:30:57", "Cube", "Value: '1/1/1953'"),
+            ("10:28:16", "Cube", "begins"),
+            ("10:15:20", "Integration", "has failed"),
+            ("10:15:19", "Archive", "no right to read"),
+            ("10:00:20", "Integration", "failed before"),
+        ]
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}{STATUS_PATH}", json=BOTH_FAIL)
+        mocked.get(f"{HOST}{LOG_PATH}", json=listed)
+        command = ("-H", "cqd.example.com", "-v", "--log-entries", "2", *AT_DOCUMENTED_MOMENT)
+        code, out = run(*command)
+    first, _, rest = out.partition("\n")
+    assert (code, first.partition(" | ")[0], rest) == (
+        1,
+        "CQD WARNING - integration: age 45m 47s (30m), streak 2 (0), failure 15m 40s ago (within "
+        "30m) / cube: streak 2 (0), failure 2s ago (within 30m)",
+        "[WARNING] integration: last success 45m 47s ago (limit 30m), 2 failures since (limit 0), "
+        "newest failure 15m 40s ago (within 30m), not running\n"
+        "  log 2015-01-18 10:15:20+00:00  Integration: has failed\n"
+        "  log 2015-01-18 10:15:19+00:00  Archive: no right to read\n"
+        "[WARNING] cube: last success 45m ago, 2 failures since (limit 0), newest failure 2s ago "
+        "(within 30m), not running, last run took 2m 42s\n"
+        "  log 2015-01-18 10:30:57+00:00  Cube: Value: '1/1/1953'\n"
+        "  log 2015-01-18 10:28:16+00:00  Cube: begins\n"
+        "data: 45m 47s old\n"
+        "portal: answered in 0.001s\n"
+        "hint: both steps fail, so look at the archive step first; known causes are lost read "
+        "rights on QoE Metrics, and a service account without the right to log on as a batch job\n",
+    )
+
+
+@pytest.mark.parametrize("stage", ["integration", "cube"])
+def test_reason_that_was_logged_just_before_the_failure(run: Run, stage: str) -> None:
+    times = {"integration": "10:15:19", "cube": "10:28:16"}
+    listed = [
+        entry(LogCategory="", LogTime="2015-01-18T10:30:59", LogDescription="irrelevant"),
+        entry(LogCategory="", LogTime=f"2015-01-18T{times[stage]}", LogDescription="why"),
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"{HOST}{STATUS_PATH}", json=BOTH_FAIL)
+        mocked.get(f"{HOST}{LOG_PATH}", json=listed)
+        options = ("--stage", stage, "--log-entries", "1", *AT_DOCUMENTED_MOMENT)
+        _, out = run("-H", "cqd.example.com", *options)
+    assert out.splitlines()[1:] == [f"log 2015-01-18 {times[stage]}+00:00  : why"]
+
+
 def test_entry_is_in_the_time_of_the_portal(run: Run, portal: PortalSimulator) -> None:
     moment = ("--now", "2015-01-18T01:31:00Z", "--timezone", "Asia/Tokyo")
     _, out = run("-u", url_of(portal), "--log-entries", "1", *moment)

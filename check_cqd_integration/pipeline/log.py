@@ -7,8 +7,8 @@ failure can be read. It names no categories; an entry is taken for one of a stag
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..errors import AnswerError
@@ -17,6 +17,8 @@ from .status import field, load
 from .timestamps import parse_timestamp
 
 _WORDS = {"integration": re.compile("integrat|archiv", re.I), "cube": re.compile("cube", re.I)}
+_BEFORE = timedelta(minutes=1)
+"""How long before a failure its reason may have been logged, if the run's start is not known."""
 
 
 class Entry(NamedTuple):
@@ -51,25 +53,43 @@ def parse_log(body: bytes, clock: Clock) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.moment, reverse=True))
 
 
-def present_failure(stages: Iterable[Stage]) -> datetime | None:
-    """Return the newest failure that belongs to the present trouble of these stages, if one does.
+def trouble_began(stage: Stage) -> datetime | None:
+    """Return the moment from which on the log may tell why a stage is in trouble.
 
-    One that a success has followed does so until it is ``OVERDUE`` seconds old.
+    That is the start of the run of its newest failure or, if that is not known, a minute before
+    the failure. None if no failure belongs to the present trouble: one that a success has followed
+    does so until it is ``OVERDUE`` seconds old.
     """
-    failures = [
-        stage.failures[0]
-        for stage in stages
-        if stage.last_failure is not None and (stage.streak or stage.last_failure <= OVERDUE)
-    ]
-    return max(failures, default=None)
+    if stage.last_failure is None or (not stage.streak and stage.last_failure > OVERDUE):
+        return None
+    return stage.failed_run_start or stage.failures[0] - _BEFORE
 
 
 def select_entries(
-    trouble: datetime | None, entries: tuple[Entry, ...], count: int
+    troubled: Mapping[str, Stage], entries: tuple[Entry, ...], count: int
 ) -> tuple[Entry, ...]:
-    """Return the first entries since a moment or, if there are none, the newest; newest first."""
-    since = tuple(entry for entry in entries if trouble is not None and entry.moment >= trouble)
-    return since[-count:] if since else entries[:count]
+    """Return at most so many entries for each of these stages, newest first."""
+    chosen = {
+        number
+        for name, stage in troubled.items()
+        for number in _for_stage(name, trouble_began(stage), entries)[:count]
+    }
+    return tuple(entry for number, entry in enumerate(entries) if number in chosen)
+
+
+def _for_stage(name: str, began: datetime | None, entries: tuple[Entry, ...]) -> list[int]:
+    """Return the places of the entries for one stage, best first.
+
+    They are those since a moment from the first on or, if there are none, all from the newest on.
+    Those that speak of the other stage come last: they may be of use all the same, as the words of
+    an entry are all that is known of whose it is.
+    """
+    places = [
+        number
+        for number, entry in enumerate(entries)
+        if began is not None and entry.moment >= began
+    ][::-1] or list(range(len(entries)))
+    return sorted(places, key=lambda number: entries[number].stage not in (None, name))
 
 
 def _entry(number: int, item: Any, clock: Clock) -> Entry:

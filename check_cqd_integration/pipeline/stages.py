@@ -67,6 +67,18 @@ class Stage(NamedTuple):
             return None
         return _seconds(self.started, max(self._ends()))
 
+    @property
+    def failed_run_start(self) -> datetime | None:
+        """When the run of the newest failure began; None if that cannot be told.
+
+        The start timestamp is that of the newest run: of this one, if it is not later, and if no
+        other run ended in between.
+        """
+        if self.started is None or not self.failures or self.started > self.failures[0]:
+            return None
+        is_of_another = any(self.started < end < self.failures[0] for end in self._ends())
+        return None if is_of_another else self.started
+
     def seconds_since(self, moment: datetime) -> int:
         """Return how long ago a moment was."""
         return _seconds(moment, self.now)

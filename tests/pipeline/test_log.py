@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from check_cqd_integration.errors import AnswerError
-from check_cqd_integration.pipeline.log import Entry, parse_log, present_failure, select_entries
+from check_cqd_integration.pipeline.log import Entry, parse_log, select_entries, trouble_began
 from check_cqd_integration.pipeline.stages import Clock, Stage
 
 UTC = timezone.utc
@@ -114,49 +114,90 @@ def test_stage_that_is_spoken_of(category: str, description: str, stage: str | N
     assert Entry(NOW, category, description).stage == stage
 
 
+def ago(*minutes: float) -> tuple[datetime, ...]:
+    return tuple(NOW - timedelta(minutes=each) for each in minutes)
+
+
+def stage(
+    successes: tuple[float, ...], failures: tuple[float, ...], started: float | None = None
+) -> Stage:
+    """A stage whose timestamps are so many minutes ago."""
+    start = None if started is None else NOW - timedelta(minutes=started)
+    return Stage(NOW, ago(*successes), ago(*failures), start)
+
+
 @pytest.mark.parametrize(
-    ("failure", "stages"),
+    ("began", "seen"),
     [
-        (None, []),
-        (None, [((), ())]),
-        (None, [((30,), ())]),
-        (59, [((30,), (59, 70))]),
-        (60, [((30,), (60, 70))]),  # followed by a success four cycles ago
-        (None, [((30,), (61, 70))]),  # and longer ago
-        (999, [((1000,), (999, 1001))]),  # followed by nothing
-        (999, [((), (999,))]),
-        (59, [((30,), (61,)), ((30,), (59,))]),
-        (20, [((90,), (20,)), ((90,), (70,))]),
+        (None, stage((), ())),
+        (None, stage((), (), 5)),
+        (60, stage((30,), (59, 70))),
+        (61, stage((30,), (60, 70))),  # followed by a success four cycles ago
+        (None, stage((30,), (61, 70))),  # and longer ago
+        (None, stage((30,), (61, 70), 62)),
+        (1000, stage((1000,), (999, 1001))),  # followed by nothing
+        (1000, stage((), (999,))),
+        (9, stage((20,), (5, 30), 9)),  # the run's own start
+        (5, stage((20,), (5, 30), 5)),
+        (6, stage((20,), (5, 30), 4)),  # that of the next run
+        (6, stage((20,), (5, 8), 9)),  # of one that another run has ended in between
+        (6, stage((8,), (5,), 9)),
+        (9, stage((9,), (5,), 9)),  # it began when the last one had ended
     ],
 )
-def test_failure_that_belongs_to_the_present_trouble(
-    failure: int | None, stages: list[tuple[tuple[int, ...], tuple[int, ...]]]
-) -> None:
-    def moments(minutes: tuple[int, ...]) -> tuple[datetime, ...]:
-        return tuple(NOW - timedelta(minutes=each) for each in minutes)
-
-    seen = [Stage(NOW, moments(good), moments(bad), None) for good, bad in stages]
-    expected = None if failure is None else NOW - timedelta(minutes=failure)
-    assert present_failure(seen) == expected
+def test_moment_from_which_the_log_may_tell_the_reason(began: float | None, seen: Stage) -> None:
+    assert trouble_began(seen) == (None if began is None else NOW - timedelta(minutes=began))
 
 
-def ago(*minutes: int) -> tuple[Entry, ...]:
-    return tuple(Entry(NOW - timedelta(minutes=each), "", "") for each in minutes)
+def entries(*listed: tuple[float, str]) -> tuple[Entry, ...]:
+    """Entries by how many minutes ago they were written, and their words."""
+    return tuple(Entry(NOW - timedelta(minutes=each), words, "") for each, words in listed)
 
 
 @pytest.mark.parametrize(
-    ("trouble", "shown"),
+    ("failure", "shown"),
     [
-        (5, (3, 4, 5)),  # the failure itself, and what followed at once
-        (2, (1, 2)),
-        (4, (2, 3, 4)),
-        (0, (1, 2, 3)),  # nothing was logged since
+        (4, (3, 4, 5)),  # a minute before the failure, and what followed at once
+        (1, (1, 2)),
+        (3.9, (2, 3, 4)),
+        (0, (1,)),
+        (-1, (1, 2, 3)),  # nothing was logged since
         (None, (1, 2, 3)),
     ],
 )
-def test_entries_around_the_trouble(trouble: int | None, shown: tuple[int, ...]) -> None:
-    since = None if trouble is None else NOW - timedelta(minutes=trouble)
-    assert select_entries(since, ago(1, 2, 3, 4, 5, 6), 3) == ago(*shown)
+def test_entries_around_the_trouble(failure: float | None, shown: tuple[int, ...]) -> None:
+    seen = stage((), () if failure is None else (failure,))
+    listed = entries(*((each, "") for each in (1, 2, 3, 4, 5, 6)))
+    assert select_entries({"cube": seen}, listed, 3) == entries(*((each, "") for each in shown))
+
+
+def test_each_stage_in_trouble_has_entries_of_its_own() -> None:
+    troubled = {"integration": stage((50,), (10,), 11), "cube": stage((50,), (2,), 8)}
+    listed = entries(
+        (1, "login"), (2, "cube"), (3, "cube"), (7, "archive"), (10, "archive"), (12, "archive")
+    )
+    chosen = {
+        1: entries((3, "cube"), (10, "archive")),
+        2: entries((2, "cube"), (3, "cube"), (7, "archive"), (10, "archive")),
+        3: entries((1, "login"), (2, "cube"), (3, "cube"), (7, "archive"), (10, "archive")),
+    }
+    for count, expected in chosen.items():
+        assert select_entries(troubled, listed, count) == expected
+
+
+def test_entries_of_the_other_stage_only_fill_up() -> None:
+    listed = entries((1, "cube"), (3, "archive"), (4, ""), (5, "archive"))
+    troubled = {"cube": stage((), (2,), 5)}
+    chosen = [(1, "cube"), (4, ""), (5, "archive"), (3, "archive")]
+    for count in range(1, 5):
+        best = [(4, ""), (1, "cube"), (5, "archive"), (3, "archive")][:count]
+        assert select_entries(troubled, listed, count) == entries(*sorted(best))
+    assert select_entries({"cube": stage((9,), ())}, listed, 2) == entries(*sorted(chosen[:2]))
+
+
+def test_entries_of_one_moment_and_of_the_same_words_are_all_shown() -> None:
+    listed = entries((1, "cube"), (1, "cube"), (1, "archive"))
+    assert select_entries({"cube": stage((), (1,))}, listed, 3) == listed
 
 
 texts = st.one_of(st.text(), st.none(), st.integers())
