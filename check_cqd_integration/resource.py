@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from nagiosplugin import Metric, Resource
@@ -33,6 +33,8 @@ class IntegrationLog(Resource):
         self.stages = stages
         self.pipeline: Pipeline | None = None
         """What was read, for the long output; None if it could not be read."""
+        self.zone: tzinfo | None = None
+        """That of the portal's timestamps, once there was an answer; None is this host's own."""
         self.excerpt: Excerpt | None = None
         """What the portal's own log says; None if it was not asked for."""
 
@@ -44,6 +46,7 @@ class IntegrationLog(Resource):
         try:
             answer = self._fetch()
             clock = self._clock()
+            self.zone = clock.zone
             self.pipeline = build_pipeline(parse_status(answer.body), clock)
         except PluginError as error:
             return [Metric("trouble", error)]

@@ -81,6 +81,7 @@ class StatusText(Summary):
         elif self._verbosity >= 1:
             state = str(worst(results)).upper()
             lines = [f"[{state}] {stage}: not read" for stage in self._log.stages]
+            lines += self._hints(results)
         if self._verbosity >= 3:
             lines += self._exchange
         return lines
@@ -97,12 +98,7 @@ class StatusText(Summary):
         if excerpt and not excerpt.entries:
             problem = excerpt.problem
             lines.append(_cut(f"log not read: {problem}") if problem else "log is empty")
-        if self._verbosity >= 1 and (troubled := self.troubled(results)):
-            from .report import (
-                hints,  # here, as the next one, so that only who wants it pays for it
-            )
-
-            lines += hints.likely_causes(seen, troubled)
+        lines += self._hints(results)
         if self._verbosity >= 2:
             from .report import timeline
 
@@ -113,6 +109,17 @@ class StatusText(Summary):
             }
             lines += timeline.chart(seen, limits)
             lines += timeline.list_timestamps(seen)
+        return lines
+
+    def _hints(self, results: Results) -> list[str]:
+        lines: list[str] = []
+        if self._verbosity >= 1:
+            from .report import hints  # here, as timeline, so that only who wants it pays for it
+
+            if self._log.pipeline is not None and (troubled := self.troubled(results)):
+                fine = [stage for stage in self._log.stages if stage not in troubled]
+                lines += hints.likely_causes(self._log.pipeline, troubled, fine)
+            lines += hints.of_zone(self._log.zone)
         return lines
 
 

@@ -55,10 +55,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "pipeline/timestamps": ("pipeline/test_status.py",),
     "pipeline/stages": ("pipeline/test_stages.py",),
     "contexts": ("test_contexts.py",),
-    "resource": ("test_resource.py", "test_integration_log.py"),
-    "summary": ("test_summary.py", "test_integration_log.py"),
+    "resource": ("test_resource.py", "test_integration_log.py", "test_trouble.py"),
+    "summary": ("test_summary.py", "test_integration_log.py", "test_trouble.py"),
     "pipeline/log": ("pipeline/test_log.py", "test_integration_log.py"),
-    "report/hints": ("report/test_hints.py",),
+    "report/hints": ("report/test_hints.py", "test_trouble.py"),
     "portal/client": ("portal", "auth/test_login.py", "test_integration_log.py"),
     "report/timeline": ("report/test_timeline.py",),
 }

@@ -68,6 +68,11 @@ class Stage(NamedTuple):
         return _seconds(self.started, max(self._ends()))
 
     @property
+    def newest(self) -> datetime | None:
+        """The newest of all moments, a start included; None if there is none."""
+        return max((*self._ends(), *filter(None, [self.started])), default=None)
+
+    @property
     def failed_run_start(self) -> datetime | None:
         """When the run of the newest failure began; None if that cannot be told.
 
