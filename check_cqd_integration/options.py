@@ -22,8 +22,7 @@ from .errors import UsageError
 from .pipeline import zones
 from .thresholds import (
     Limits,
-    compact,
-    format_range,
+    comes_before,
     is_looser,
     parse_count,
     parse_duration,
@@ -53,8 +52,8 @@ _THRESHOLDS = {
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the checked values of all options, defaults included.
 
-    ``limits`` holds the ``Limits`` of integration, cube, failure, streak, running and data. Raises
-    UsageError, and SystemExit once --help or --version was shown.
+    ``limits`` holds the ``Limits`` of failure, streak, running, data and each stage that is graded.
+    Raises UsageError, and SystemExit once --help or --version was shown.
     """
     parser = build_parser()
     options, rest = parser.parse_known_args(argv)
@@ -84,7 +83,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error("--now is beyond the ends of the calendar")
     if options.log_entries is None:
         options.log_entries = 3 if options.verbose and options.input is None else 0
-    options.limits = {name: _limits(options, name) for name in _THRESHOLDS}
+    not_graded = {"integration": "cube", "cube": "integration"}.get(options.stage)
+    options.limits = {name: _limits(options, name) for name in _THRESHOLDS if name != not_graded}
     return options
 
 
@@ -100,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         add_help=False,
     )
+    parser.set_defaults(typed={})  # the option and the value as they were given, by destination
 
     group = parser.add_argument_group("request")
     _add(group, "-H, --hostname HOST", _host, f"portal host; asks https://HOST{STATUS_PATH}")
@@ -273,6 +274,7 @@ class _StoreIfGiven(argparse.Action):
                 setattr(namespace, self.dest, self._convert(values))
             except ValueError as error:
                 raise argparse.ArgumentError(self, str(error)) from error
+            namespace.typed = {**namespace.typed, self.dest: (option_string, values)}
 
 
 def _add(
@@ -294,20 +296,36 @@ def _add(
 
 
 def _limits(options: argparse.Namespace, name: str) -> Limits:
-    """Return the limits of this name: its own options, else those of both stages, else defaults."""
-    ranges, told = [], []
-    for state, default in zip(("warning", "critical"), _THRESHOLDS[name][1:]):
-        of_both = getattr(options, state) if name in ("integration", "cube") else None
-        given = getattr(options, f"{name}_{state}") or of_both
-        ranges.append(given or (_range_of(name)(default) if default else Range("")))
-        unit = str if name == "streak" else compact
-        told.append(f"{format_range(ranges[-1], unit)}{'' if given else ' by default'}")
-    limits = Limits(*ranges)
-    if limits.warning != Range("") and is_looser(limits.warning, limits.critical):
+    """Return the limits of this name: its own options, else those of both stages, else defaults.
+
+    A default warning gives way to a critical that it could never come before.
+    """
+    given = [_given(options, name, state) for state in ("warning", "critical")]
+    warning, critical = (
+        getattr(options, dest) if dest else _range_of(name)(default) if default else Range("")
+        for dest, default in zip(given, _THRESHOLDS[name][1:])
+    )
+    if given[0] is None:
+        return Limits(warning if comes_before(warning, critical) else Range(""), critical)
+    if warning != Range("") and is_looser(warning, critical):
+        option, text = options.typed[given[0]]
+        if given[1] is not None:
+            other, limit = options.typed[given[1]]
+            raise UsageError(f"{option} ({text}) is looser than {other} ({limit})")
+        remedy = "-c" if option == "-w" else option.replace("warning", "critical")
         raise UsageError(
-            f"--{name}-warning ({told[0]}) is looser than --{name}-critical ({told[1]})"
+            f"{option} {text}: the {name}'s critical is {_THRESHOLDS[name][2]} by default; give "
+            f"{remedy} too"
         )
-    return limits
+    return Limits(warning, critical)
+
+
+def _given(options: argparse.Namespace, name: str, state: str) -> str | None:
+    """Return where the option that gives this limit is stored; None if none does."""
+    for option in (f"{name}_{state}", state if name in ("integration", "cube") else ""):
+        if option in options.typed:
+            return option
+    return None
 
 
 def _range_of(name: str) -> Callable[[str], Range]:

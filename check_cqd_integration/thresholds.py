@@ -28,6 +28,13 @@ class Limits(NamedTuple):
 NO_LIMITS = Limits(Range(""), Range(""))
 
 
+class WrittenRange(Range):
+    """A Range that knows how it was written: ``@0:5m`` and ``@5m`` are the same to nagiosplugin."""
+
+    has_start: bool = False
+    """Whether its start was written."""
+
+
 def parse_duration(text: str) -> int:
     """Return the seconds of ``90``, ``90s``, ``30m``, ``1h30m``, ``2d`` or ``1w``.
 
@@ -60,7 +67,9 @@ def parse_range(text: str, end: Callable[[str], int] = parse_duration) -> Range:
         raise ValueError(f"{text!r} is not a range such as 30m, 30m:, 10m:20m, ~:1h or @10m:20m")
     low = "~" if start == "~" else end(start) if colon else 0
     high = end(stop) if stop else ""
-    return Range(f"{'@' if inside else ''}{low}:{high}")
+    read = WrittenRange(f"{'@' if inside else ''}{low}:{high}")
+    read.has_start = bool(colon)
+    return read
 
 
 def in_words(seconds: int) -> str:
@@ -91,8 +100,13 @@ def format_range(limit: Range, end: Callable[[int], str] = compact) -> str:
 
 
 def limit_in_words(limit: Range, end: Callable[[int], str] = compact) -> str:
-    """Return how a violated range reads in an alert: in words if it has one bound only."""
-    if limit.invert or (limit.start > 0 and limit.end != _INFINITY):
+    """Return how a violated range reads in an alert: in words if it has one bound only.
+
+    Otherwise it is told in the form in which it was written: ``within`` says nothing of a count.
+    """
+    if limit.invert and limit.start == 0 and getattr(limit, "has_start", False):
+        return f"limit @0:{'' if limit.end == _INFINITY else end(int(limit.end))}"
+    if limit.invert or (limit.start > 0 and (limit.end != _INFINITY or end is str)):
         return f"limit {format_range(limit, end)}"
     if limit.start > 0:
         return f"within {end(int(limit.start))}"
@@ -109,3 +123,8 @@ def is_looser(warning: Range, critical: Range) -> bool:
     finite = {int(bound) for bound in ends if abs(bound) != _INFINITY} | {0}
     telling = finite | {bound + 1 for bound in finite}
     return any(warning.match(value) and not critical.match(value) for value in telling)
+
+
+def comes_before(warning: Range, critical: Range) -> bool:
+    """Tell whether some value would be a warning without being critical."""
+    return is_looser(critical, warning)

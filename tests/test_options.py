@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
-from expected import AT_DOCUMENTED_MOMENT, Run
+from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_LINE, REPLAY, Run
 from nagiosplugin import Critical, Ok, Range, Warn
 
 from check_cqd_integration.options import WORDS, build_parser, parse
@@ -158,12 +158,24 @@ def test_value_that_cannot_be_used(run: Run, options: list[str], message: str) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ("-w 3h", "-w 3h: the integration's critical is 1h by default; give -c too"),
         (
-            "-w 3h",
-            "--integration-warning (3h) is looser than --integration-critical (1h by default)",
+            "--warning=3h",
+            "--warning 3h: the integration's critical is 1h by default; give --critical too",
         ),
+        ("-w 90m --integration-critical 2h --cube-critical=", None),
+        (
+            "-w 180m --integration-critical 4h",
+            "-w 180m: the cube's critical is 2h by default; give -c too",
+        ),
+        ("--stage cube -w 3h", "-w 3h: the cube's critical is 2h by default; give -c too"),
         ("-w 90m -c 1h45m", None),
-        ("-c 45m", "--cube-warning (1h by default) is looser than --cube-critical (45m)"),
+        ("-w 2h -c 90m", "-w (2h) is looser than -c (90m)"),
+        ("-w 2h -c 3h --cube-critical 1h", "-w (2h) is looser than --cube-critical (1h)"),
+        (
+            "--cube-warning 3h",
+            "--cube-warning 3h: the cube's critical is 2h by default; give --cube-critical too",
+        ),
         ("--cube-warning 2h", None),
         (
             "--failure-warning 30m: --failure-critical 40m:",
@@ -172,7 +184,7 @@ def test_value_that_cannot_be_used(run: Run, options: list[str], message: str) -
         ("--failure-warning 30m: --failure-critical 10m:", None),
         (
             "--streak-warning 3",
-            "--streak-warning (3) is looser than --streak-critical (2 by default)",
+            "--streak-warning 3: the streak's critical is 2 by default; give --streak-critical too",
         ),
         ("--streak-warning 0: --data-critical 4h", None),
     ],
@@ -183,6 +195,55 @@ def test_looser_warning(sample: Path, run: Run, options: str, message: str | Non
         assert code == 2
     else:
         assert (code, out) == (3, f"CQD UNKNOWN - {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "warning", "critical"),
+    [
+        ("-c 45m", "integration", "1800", "2700"),
+        ("-c 45m", "cube", "", "2700"),
+        ("-c 30m", "integration", "", "1800"),
+        ("-c 1801", "integration", "1800", "1801"),
+        ("-c 10m:2h", "integration", "1800", "600:7200"),  # comes before at 31m
+        ("-c 0:", "cube", "3600", "0:"),
+        ("--streak-critical 0", "streak", "", "0"),
+        ("--failure-critical 40m:", "failure", "", "2400:"),
+        ("--failure-critical 10m:", "failure", "1800:", "600:"),
+        ("--running-critical 90m", "running", "", "5400"),
+        ("-w 45m -c 45m", "cube", "2700", "2700"),
+        ("-c 45m --cube-critical 3h", "cube", "3600", "10800"),
+    ],
+)
+def test_default_warning_gives_way_to_a_critical_that_it_could_never_come_before(
+    options: str, name: str, warning: str, critical: str
+) -> None:
+    limits = parse(["-H", "a", *options.split()]).limits
+    assert limits[name] == (Range(warning), Range(critical))
+
+
+def test_limit_that_gave_way_is_in_no_performance_data(run: Run, sample: Path) -> None:
+    code, out = run(*REPLAY, str(sample), "-c", "45m")
+    assert (code, out) == (
+        2,
+        DOCUMENTED_LINE.replace("(limit 2h)", "(limit 45m)")
+        .replace("cube_age=69260s;3600;7200;0", "cube_age=69260s;;2700;0")
+        .replace("integration_age=47s;1800;3600;0", "integration_age=47s;1800;2700;0"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("integration", "-c 45m"),
+        ("integration", "--cube-warning 5h"),
+        ("integration", "--cube-warning 5h --cube-critical 1m"),
+        ("cube", "-w 90m"),
+        ("cube", "--integration-warning 5h --integration-critical 1m"),
+    ],
+)
+def test_limits_of_a_stage_that_is_not_graded_are_not_looked_at(stage: str, options: str) -> None:
+    limits = parse(["-H", "a", "--stage", stage, *options.split()]).limits
+    assert {"integration", "cube"} & set(limits) == {stage}
 
 
 @pytest.mark.parametrize(

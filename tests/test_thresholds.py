@@ -11,6 +11,7 @@ from nagiosplugin import Range
 
 from check_cqd_integration.thresholds import (
     NO_LIMITS,
+    comes_before,
     compact,
     format_range,
     in_words,
@@ -243,6 +244,11 @@ def test_formatted_range_reads_back(limit: Range) -> None:
         ("limit 10m:20m", "10m:20m"),
         ("limit @10m:20m", "@10m:20m"),
         ("limit @20m", "@20m"),
+        ("limit @0:5m", "@0:5m"),
+        ("limit @0:5m", "@0s:300"),
+        ("limit @5m", "@300"),
+        ("limit @0:", "@0:"),
+        ("limit 5m", "0:5m"),
         ("limit @10m:", "@10m:"),
         ("limit @~:1h", "@~:1h"),
         ("limit 7d", "1w"),
@@ -255,7 +261,15 @@ def test_limit_in_words(words: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("words", "text"),
-    [("limit 0", "0"), ("limit 2", "2"), ("limit 1:3", "1:3"), ("limit @1:3", "@1:3")],
+    [
+        ("limit 0", "0"),
+        ("limit 2", "2"),
+        ("limit 2:", "2:"),
+        ("limit 1:3", "1:3"),
+        ("limit @1:3", "@1:3"),
+        ("limit @0:3", "@0:3"),
+        ("limit @3", "@3"),
+    ],
 )
 def test_limit_of_counts(words: str, text: str) -> None:
     assert limit_in_words(parse_range(text, parse_count), str) == words
@@ -294,6 +308,23 @@ def test_is_looser_is_what_trying_all_values_says(warning: Range, critical: Rang
     assert is_looser(warning, critical) == any(
         not critical.match(value) and warning.match(value) for value in every
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "warning", "critical"),
+    [
+        (True, "30m", "1h"),
+        (False, "30m", "30m"),
+        (False, "1h", "30m"),
+        (True, "30m:", "20m:"),
+        (False, "20m:", "30m:"),
+        (True, "30m", "10m:2h"),
+        (True, "30m", "~:"),
+        (False, "~:", "1h"),
+    ],
+)
+def test_comes_before(before: bool, warning: str, critical: str) -> None:
+    assert comes_before(parse_range(warning), parse_range(critical)) is before
 
 
 def test_no_limits_hold_everything() -> None:

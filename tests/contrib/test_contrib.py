@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from configparser import ConfigParser
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -18,9 +19,10 @@ from day import answers, checks
 from expected import LABELS
 from graphite_templates import TEMPLATES, templates
 from man import page
+from nagiosplugin import Range
 from readme import README
 
-from check_cqd_integration.options import build_parser
+from check_cqd_integration.options import build_parser, parse
 
 PROGRAM = "check_cqd_integration"
 CONTRIB = README.parent / "contrib"
@@ -139,6 +141,84 @@ def test_intervals_are_those_that_readme_counts_failed_logins_with() -> None:
             assert found["use"] == "cqd-service-login"
     [patience] = re.findall(r"check_nrpe .* -t (\d+) ", text)
     assert OPTIONS["--timeout"].default < int(patience) < 60
+
+
+# --- one limit alone ------------------------------------------------------------------------------
+
+ONE_LIMIT = [
+    # stage, the limit, what the integration and the cube are graded by
+    ("all", {"critical": "45m"}, {"integration": ("1800", "2700"), "cube": ("", "2700")}),
+    ("all", {"warning": "10m"}, {"integration": ("600", "3600"), "cube": ("600", "7200")}),
+    ("integration", {"critical": "45m"}, {"integration": ("1800", "2700")}),
+    ("integration", {"warning": "1h"}, {"integration": ("3600", "3600")}),
+    ("cube", {"critical": "30m"}, {"cube": ("", "1800")}),
+    ("cube", {"warning": "90m"}, {"cube": ("5400", "7200")}),
+]
+
+
+def ages(argv: list[str]) -> dict[str, tuple[Range, Range]]:
+    """Return the limits of the ages that the plugin reads in these arguments."""
+    limits = parse(argv).limits
+    return {stage: limits[stage] for stage in ("integration", "cube") if stage in limits}
+
+
+def ranges(expected: dict[str, tuple[str, str]]) -> dict[str, tuple[Range, Range]]:
+    return {
+        stage: (Range(warning), Range(critical)) for stage, (warning, critical) in expected.items()
+    }
+
+
+@pytest.mark.parametrize(("stage", "limit", "expected"), ONE_LIMIT)
+def test_command_of_nagios_takes_one_limit(
+    stage: str, limit: dict[str, str], expected: dict[str, tuple[str, str]]
+) -> None:
+    text = (CONTRIB / "nagios" / "cqd_integration.cfg").read_text(encoding="utf-8")
+    lines = [
+        line for line in re.findall(r"command_line +\$USER1\$/(.*)", text) if "'$ARG4$'" in line
+    ]
+    of_stage = [line for line in lines if ("--stage" in line) == (stage != "all")]
+    if stage != "all":
+        of_stage = [line for line in of_stage if f"--stage {stage} " in line]
+    assert len(of_stage) == (1 if stage != "all" else 3)
+    macros = {
+        "$ARG1$": "portal.example.com",
+        "$ARG2$": "UTC",
+        "$ARG3$": limit.get("warning", ""),
+        "$ARG4$": limit.get("critical", ""),
+        "$USER11$": "somebody@EXAMPLE.COM",
+        "$USER12$": "password",
+        "$USER13$": "keytab",
+    }
+    for line in of_stage:
+        filled = re.sub(r"\$\w+\$", lambda macro: macros[macro[0]], line)
+        assert ages(shlex.split(filled)[1:]) == ranges(expected)
+
+
+@pytest.mark.parametrize("of_director", [False, True], ids=["icinga", "director"])
+@pytest.mark.parametrize(("stage", "limit", "expected"), ONE_LIMIT)
+def test_command_of_icinga_takes_one_limit(
+    of_director: bool,
+    stage: str,
+    limit: dict[str, str],
+    expected: dict[str, tuple[str, str]],
+) -> None:
+    """As Icinga fills it: what has no variable is left out, an empty one is passed as it is."""
+    if of_director:
+        basket = json.loads(COMMAND.with_name("director-basket.json").read_text(encoding="utf-8"))
+        of_command = basket["Command"]["cqd_integration"]["arguments"]
+        macros = {name: argument.get("value", "") for name, argument in of_command.items()}
+    else:
+        macros = {name: found.get("value", "").strip('"') for name, found in arguments().items()}
+    given = {"hostname": "portal.example.com", "stage": stage, "cube_warning": "", **limit}
+    variables = {f"$cqd_integration_{name}$": value for name, value in given.items()}
+    argv = [
+        word
+        for option, macro in macros.items()
+        if isinstance(macro, str) and macro in variables
+        for word in (option, variables[macro])
+    ]
+    assert len(argv) == 2 * len(given)
+    assert ages(argv) == ranges(expected)
 
 
 # --- graphs ---------------------------------------------------------------------------------------
