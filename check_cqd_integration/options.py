@@ -340,7 +340,8 @@ def _status_url(host: str, port: int | None, plain: bool) -> str:
 
 def _host(text: str) -> str:
     try:
-        return f"[{ipaddress.IPv6Address(text)}]"
+        bracketed = re.fullmatch(r"\[(.*)\]", text)
+        return f"[{ipaddress.IPv6Address(bracketed[1] if bracketed else text)}]"
     except ValueError:
         pass
     if not re.fullmatch(r"[\w.-]+", text):
