@@ -14,14 +14,19 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any, NoReturn
 
 from .errors import PluginError
 from .report import clean, first_line
 
 _UNKNOWN = 3
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_ENDING = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)  # Windows has no SIGHUP
+]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,14 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Standard error stays empty, whatever a library has to say: Icinga puts it before the output.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    before = _at_ending(_interrupt, _interrupt)
+    before = _at_ending(repeat(_interrupt))
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
-        code, lines = _run(arguments)
-        _at_ending(signal.SIG_IGN, signal.SIG_IGN)  # what was found is told
+        try:
+            code, lines = _run(arguments)
+            _at_ending(repeat(signal.SIG_IGN))  # what was found is told
+        except KeyboardInterrupt:
+            code, lines = _UNKNOWN, [first_line("unknown", "interrupted", [])]
         printed = _print(lines)
     if argv is not None:  # otherwise the process ends now
-        _at_ending(*before)
+        _at_ending(before)
     return code if printed else _UNKNOWN
 
 
@@ -47,13 +55,13 @@ class _Interrupted(KeyboardInterrupt):
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """Let a scheduler that ends the check, as Icinga does, be told how far it came; once."""
-    _at_ending(signal.SIG_IGN, signal.SIG_IGN)
+    """Let who ends the check, as Icinga does or a terminal that closes, be told how far it came."""
+    _at_ending(repeat(signal.SIG_IGN))
     raise _Interrupted
 
 
-def _at_ending(*handlers: Any) -> list[Any]:
-    """Set what SIGINT and SIGTERM do, and return what they did; only the main thread can."""
+def _at_ending(handlers: Iterable[Any]) -> list[Any]:
+    """Set what each signal that ends a check does, return what it did; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         return []
     return [signal.signal(number, handler) for number, handler in zip(_ENDING, handlers)]
@@ -70,7 +78,7 @@ def _run(arguments: Sequence[str]) -> tuple[int, list[str]]:
         text = f"the Python package {error.name} is missing or broken; see Install in the README"
         return _UNKNOWN, [first_line("unknown", text, [])]
     except KeyboardInterrupt:
-        return _UNKNOWN, [first_line("unknown", "interrupted", [])]
+        raise
     except MemoryError:
         return _UNKNOWN, [first_line("unknown", "this host has no memory left for the check", [])]
     except BaseException as error:  # a bug of ours

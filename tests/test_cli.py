@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from expected import DOCUMENTED_LINE, REPLAY, Run
 
-from check_cqd_integration import __version__, check
+from check_cqd_integration import __version__, check, cli
 from check_cqd_integration.cli import main
 
 PLUGIN = (sys.executable, "-m", "check_cqd_integration")
@@ -179,12 +179,19 @@ def test_only_the_network_pays_for_requests(sample: Path, options: list[str]) ->
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(("module", "name"), [(check, "run"), (cli, "_run")])
 def test_unknown_if_ended_by_a_signal(
-    run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path, number: signal.Signals
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    sample: Path,
+    number: signal.Signals,
+    module: object,
+    name: str,
 ) -> None:
+    """While it checks, and when it is about to tell."""
     before = signal.getsignal(number)
-    monkeypatch.setattr(check, "run", lambda _: signal.raise_signal(number))
+    monkeypatch.setattr(module, name, lambda _: signal.raise_signal(number))
     assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")
     assert signal.getsignal(number) == before
 

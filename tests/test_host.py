@@ -150,7 +150,7 @@ def test_standard_error_may_be_closed(sample: Path) -> None:
     assert (process.returncode, process.stdout) == (2, DOCUMENTED_LINE)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_that_ends_the_check_is_told(number: signal.Signals) -> None:
     asked = threading.Event()
 
@@ -173,6 +173,7 @@ def test_signal_that_ends_the_check_is_told(number: signal.Signals) -> None:
         for _ in range(20):  # what ends a process does not always ask once
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGHUP)
         output, errors = process.communicate()
     assert (process.returncode, output, errors) == (
         3,
