@@ -149,10 +149,21 @@ def test_entry_is_cleaned_and_cut(run: Run) -> None:
     assert line == begin + (199 - len(begin)) * "x" + "..."
 
 
+def test_entry_draws_no_dot(run: Run) -> None:
+    hostile = entry(LogCategory="[OK]", LogDescription="(CRITICAL) <UP>")
+    (line,) = with_log(run, json=[hostile])
+    assert line == "log 2015-01-18 10:30:59+00:00  {OK}: {CRITICAL} {UP}"
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
         ({"json": []}, "log is empty"),
+        (
+            {"status_code": 204},
+            "log not read: the portal's integration log is disabled; in QoEDataService/web.config "
+            "of the portal set QoEDataLib.DebugMode to True",
+        ),
         (
             {"content": b""},
             "log not read: the portal's integration log is disabled; in QoEDataService/web.config "

@@ -67,9 +67,9 @@ class Portal:
     def fetch(self, deadline: Deadline) -> Answer:
         """Ask for the status with one GET on one connection, without a second try.
 
-        Raises UnreachableError if no usable answer came, PortalError if the portal refused or
-        sent elsewhere, AnswerError for more than 1 MiB, UsageError for a file or an address that
-        cannot be used.
+        HTTP 204 is an empty answer. Raises UnreachableError if none that can be used came,
+        PortalError if the portal refused or sent elsewhere, AnswerError for more than 1 MiB,
+        UsageError for a file or an address that cannot be used.
         """
         began = time.monotonic()
         response, body = self._read_200(self._url, deadline)
@@ -96,6 +96,8 @@ class Portal:
     def _read_200(self, url: str, deadline: Deadline) -> tuple[requests.Response, bytes]:
         try:
             response = self._ask(urlsplit(url), deadline)
+            if response.status_code == 204:
+                return response, b""
             if response.status_code != 200:
                 raise self._refusal(response)
             deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
@@ -118,11 +120,11 @@ class Portal:
             response = self._get(url, deadline)
             if response.status_code == 401 and self._credentials is not None and not logged_in:
                 logged_in = True
-                deadline.step = f"logging in to {url.hostname} as {self._credentials}"
+                step = deadline.step = f"logging in to {url.hostname} as {self._credentials}"
                 try:
                     response = self._log_in(url, response, self._credentials, deadline)
-                except LoginError as error:
-                    raise PortalError(f"{deadline.step}: {error}") from error
+                except (LoginError, AnswerError) as error:
+                    raise PortalError(f"{step}: {error}") from error
             if not response.is_redirect:
                 return response
             _read(response)  # so that its connection can carry the next request
@@ -190,7 +192,6 @@ class Portal:
             if response.status_code != 401:
                 return response
             if login.is_complete or reply is None or not (token := login.step(reply)):
-                deadline.step = step
                 raise LoginError(
                     f"HTTP 401 to {login.scheme} (of {self._offers}); {login.likely_reason}"
                     f"{_hint(login) or ', see --auth'}"
@@ -251,7 +252,8 @@ class Portal:
                 value = ", ".join(_offered(response))
             elif name.lower() not in _HEADERS_WITHOUT_SECRETS:
                 value = "(not shown)"
-            self.exchange.append(f"{name[:40]}: {value[:80]}")
+            # A line must not begin with a state in brackets: Icinga Web would draw a dot.
+            self.exchange.append(f"{re.sub('[][()]', '?', name[:40])}: {value[:80]}")
 
 
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}

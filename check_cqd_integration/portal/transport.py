@@ -202,8 +202,9 @@ class _Connection(HTTPConnection):
             response.begin()
         if response.status != 200:
             is_final = response.status // 100 == 4 and response.status not in TRY_AGAIN
-            refused = f"{self._deadline.step}: the proxy refuses (HTTP {response.status})"
-            raise (PortalError if is_final else UnreachableError)(refused)
+            does = "cannot reach the portal" if response.status // 100 == 5 else "refuses"
+            failed = f"{self._deadline.step}: the proxy {does} (HTTP {response.status})"
+            raise (PortalError if is_final else UnreachableError)(failed)
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

@@ -130,6 +130,29 @@ def test_user_who_may_not_read(
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (bytes(1024 * 1024 + 1), "the answer is larger than 1 MiB, and is not read"),
+        (b"\x1f\x8b", "the answer is compressed as br, which is not read"),
+    ],
+    ids=["large", "compressed"],
+)
+def test_page_of_a_401_that_cannot_be_read(
+    run: Run, monkeypatch: pytest.MonkeyPatch, body: bytes, reason: str
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "right")
+    headers = {"WWW-Authenticate": "Basic"}
+    if len(body) < 9:
+        headers["Content-Encoding"] = "br"
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=401, headers=headers, content=body)
+        assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
+            f"logging in to cqd.example.com as monitor: {reason}"
+        )
+        assert mocked.call_count == 1  # so no password was sent
+
+
 def test_redirect_on_the_same_origin_logs_in_on_the_same_connection(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,7 +131,14 @@ def test_nothing_is_taken_from_the_environment(
             "supported",
         ),
         (499, {}, 3, "HTTP 499: not the answer of a CQD portal"),
-        (204, {}, 3, "HTTP 204 No Content: not the answer of a CQD portal"),
+        (
+            204,
+            {},
+            3,
+            "the portal's integration log is disabled; in QoEDataService/web.config of the portal "
+            "set QoEDataLib.DebugMode to True",
+        ),
+        (205, {}, 3, "HTTP 205 Reset Content: not the answer of a CQD portal"),
         (206, {}, 3, "HTTP 206 Partial Content: not the answer of a CQD portal"),
         (304, {}, 3, "HTTP 304 Not Modified: not the answer of a CQD portal"),
         (302, {}, 3, "HTTP 302 Found: not the answer of a CQD portal"),
@@ -284,6 +291,17 @@ def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
             "X-Session: (not shown)",
             f"Server: {80 * 's'}",
             f"{40 * 'N'}: (not shown)",
+        ]
+
+
+def test_exchange_at_vvv_draws_no_dot(run: Run) -> None:
+    headers = {"[OK]": "x", "a [OK]": "x", "Server": "[CRITICAL] (OK)"}
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=404, headers=headers)
+        assert run("-u", URL, "-vvv")[1].splitlines()[5:] == [
+            "?OK?: (not shown)",
+            "a ?OK?: (not shown)",
+            "Server: {CRITICAL} {OK}",
         ]
 
 

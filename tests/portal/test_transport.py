@@ -336,8 +336,22 @@ def test_proxy_that_is_an_ipv6_address(
             critical("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 429)"),
         ),
         (
+            b"HTTP/1.1 403 Forbidden\r\n\r\n",
+            unknown("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 403)"),
+        ),
+        (
             b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
-            critical("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 502)"),
+            critical(
+                "asking the proxy for a way to cqd.example.com: the proxy cannot reach the portal "
+                "(HTTP 502)"
+            ),
+        ),
+        (
+            b"HTTP/1.1 504 Gateway Timeout\r\n\r\n",
+            critical(
+                "asking the proxy for a way to cqd.example.com: the proxy cannot reach the portal "
+                "(HTTP 504)"
+            ),
         ),
         (
             b"HTTP/1.1 204 No Content\r\n\r\n",
@@ -362,7 +376,9 @@ def test_proxy_that_is_an_ipv6_address(
     ids=[
         "unknown-407",
         "critical-429",
+        "unknown-403",
         "critical-502",
+        "critical-504",
         "critical-204",
         "critical-redirects",
         "critical-closes",

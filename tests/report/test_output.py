@@ -20,6 +20,14 @@ from check_cqd_integration.report.output import clean, first_line
         ("?[31mred", "\x1b[31mred"),
         ("M?nchen ??", "M\xfcnchen \N{PILE OF POO}\ud800"),
         ("??", "\x80\u2028"),
+        ("[OK] a {OK} b", "[OK] a [OK] b"),
+        ("{OK}", "(OK)"),
+        ("{OK}", "<OK>"),
+        (" {OK}{WARNING}", " [OK](WARNING)"),
+        ("a {CRITICAL} {UNKNOWN}", "a [CRITICAL) <UNKNOWN]"),
+        ("a {UP} {DOWN} {PENDING}", "a [UP] [DOWN] [PENDING]"),
+        ("[{OK}]", "[[OK]]"),
+        ("[ok] a [ok] [OK ] OK] [NOK]", "[ok] a [ok] [OK ] OK] [NOK]"),
     ],
     ids=ascii,
 )
@@ -49,6 +57,7 @@ def test_first_line(line: str, state: str, perfdata: list[str]) -> None:
 
 def test_text_of_the_first_line_is_cleaned() -> None:
     assert first_line("ok", "a|b\nc", ["x=1"]) == "CQD OK - a/b?c | x=1"
+    assert first_line("ok", "[CRITICAL] a", []) == "CQD OK - {CRITICAL} a"
 
 
 @pytest.mark.parametrize("perfdata", [[], ["a=1"]])

@@ -35,6 +35,8 @@ def worst(states: Sequence[str]) -> str:
 
 TEXT = r"CQD (?P<state>OK|WARNING|CRITICAL|UNKNOWN) - [ -;=?-{}~]+"
 RANGE = r"(?:@?(?:[0-9]+|[0-9]+:[0-9]*|~:[0-9]*))?"
+DOT = re.compile(r"[\[(](OK|WARNING|CRITICAL|UNKNOWN|UP|DOWN)[\])]")
+"""What Icinga Web draws as a dot."""
 FORMS = {
     label: rf"[0-9]+{row.unit};{f'{RANGE};{RANGE}' if row.option else ';'};0"
     for label, row in LABELS.items()
@@ -77,6 +79,7 @@ def checked(code: int, printed: str) -> Output:
     assert STATES[code] == match["state"]
     assert len(match["text"]) <= 200
     assert all(re.fullmatch("[ -;=?-{}~]*", each) for each in below)
+    assert not any(DOT.search(each, 1) for each in [line, *below])
     measures = [measure.partition("=") for measure in (match["perfdata"] or "").split()]
     perfdata = {label: fields.split(";") for label, _, fields in measures}
     assert [label for label, _, _ in measures] == sorted(perfdata)
