@@ -233,7 +233,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--verbose",
         action="count",
         default=0,
-        help="-v: the stages; -vv: all timestamps; -vvv: what went over the wire, without secrets",
+        help="-v: the stages; -vv: all timestamps; -vvv: what went over the wire, without secrets, "
+        "and how an answer begins that cannot be read",
     )
     group.add_argument(
         "-V",

@@ -73,6 +73,8 @@ class StatusText(Summary):
     def verbose(self, results: Results) -> list[str]:
         """Return a line a subject and hints (-v), the timeline (-vv) and what was sent (-vvv).
 
+        With the last is how an answer begins that could not be read, so that it can be reported.
+
         What the portal's log says is among them at any verbosity, if it was asked.
         """
         lines: list[str] = []
@@ -84,6 +86,8 @@ class StatusText(Summary):
             lines += self._hints(results)
         if self._verbosity >= 3:
             lines += self._exchange
+            if self._log.unread is not None and (excerpt := self._log.unread.excerpt()):
+                lines.append(f"answer: {excerpt}")
         return lines
 
     def _of_pipeline(self, seen: Pipeline, results: Results) -> list[str]:

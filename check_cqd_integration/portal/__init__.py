@@ -4,7 +4,7 @@ What others may use without loading an HTTP library is named here; a check over 
 imports ``client`` and ``trust`` from their modules.
 """
 
-from .answer import MAX_BYTES, Answer, TooLargeError
+from .answer import MAX_BYTES, Answer, Secrets, TooLargeError
 from .deadline import Deadline
 
-__all__ = ["MAX_BYTES", "Answer", "Deadline", "TooLargeError"]
+__all__ = ["MAX_BYTES", "Answer", "Deadline", "Secrets", "TooLargeError"]

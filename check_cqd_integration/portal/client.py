@@ -13,7 +13,7 @@ import time
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote_plus, urljoin, urlsplit
 
 import requests
 import urllib3
@@ -26,7 +26,7 @@ from ..errors import (
     UnreachableError,
     UsageError,
 )
-from .answer import Answer, read_limited
+from .answer import Answer, Secrets, read_limited
 from .deadline import Deadline
 from .reasons import NOT_HTTP, TRY_AGAIN, ClosedError
 from .transport import Session
@@ -39,6 +39,8 @@ _STATUS = "/status"
 _MAX_REDIRECTS = 5
 _LONGEST = 200
 """Characters of an address, which a redirect may have brought, in what went over the wire."""
+_QUERY = re.compile("[;?=]([^;?=&#]{4,})(?=[;?&#]|$)")
+"""Values of the query, which may be secret; but not those so short that any answer holds them."""
 _CHUNK = 16384
 _SCHEMES = ("Negotiate", "NTLM", "Basic", "Digest", "Bearer")
 _HEADERS_WITHOUT_SECRETS = ("server", "date", "content-type", "content-length")
@@ -61,6 +63,12 @@ class Portal:
         self._credentials = credentials
         self._session = Session(proxy)
         self._offers = ""
+        self._secrets = Secrets()
+        for value in _QUERY.findall(url):
+            self._secrets.add(value)
+            self._secrets.add(unquote_plus(value))
+        if credentials:
+            self._secrets.add(credentials.password)
         self.exchange: list[str] = []
         """What went over the wire, line by line, secrets left out."""
 
@@ -76,7 +84,7 @@ class Portal:
         self._url = response.url
         seconds = time.monotonic() - began
         self.exchange.append(f"{len(body)} bytes in {seconds:.3f}s")
-        return Answer(body, _date(response), seconds)
+        return Answer(body, _date(response), seconds, self._secrets)
 
     def fetch_log(self, deadline: Deadline) -> bytes:
         """Ask for the log whose status was fetched, on the same connection.
@@ -138,6 +146,7 @@ class Portal:
         authorization: str | None = None,
     ) -> requests.Response:
         self.exchange.append(f"GET {_without_query(url)}{' with a token' if authorization else ''}")
+        self._secrets.add((authorization or "").partition(" ")[2])
         response = self._session.get(
             url.geturl(),
             headers={"Authorization": authorization},
@@ -250,7 +259,7 @@ class Portal:
         for name, value in response.headers.items():
             if name.lower() == "www-authenticate":
                 value = ", ".join(_offered(response))
-            elif name.lower() not in _HEADERS_WITHOUT_SECRETS:
+            elif name.lower() not in _HEADERS_WITHOUT_SECRETS or self._secrets.are_in(value):
                 value = "(not shown)"
             # A line must not begin with a state in brackets: Icinga Web would draw a dot.
             self.exchange.append(f"{re.sub('[][()]', '?', name[:40])}: {value[:80]}")
