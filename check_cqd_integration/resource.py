@@ -33,13 +33,10 @@ class IntegrationLog(Resource):
         self.stages = stages
         self.pipeline: Pipeline | None = None
         """What was read, for the long output; None if it could not be read."""
-<<<<<<< HEAD
         self.zone: tzinfo | None = None
         """That of the portal's timestamps, once there was an answer; None is this host's own."""
-=======
         self.unread: Answer | None = None
         """The answer that could not be read, if there was one."""
->>>>>>> 72120be (Show at -vvv how an answer begins that cannot be read)
         self.excerpt: Excerpt | None = None
         """What the portal's own log says; None if it was not asked for."""
 
