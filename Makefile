@@ -17,7 +17,7 @@ acceptance: .venv-acceptance/installed
 	CQD_NOTHING_SKIPPED=1 .venv-acceptance/bin/python -m pytest -rs tests/acceptance
 
 # The oldest libraries that are supported: those of Debian 12, and nagiosplugin 1.3.2.
-OLDEST := nagiosplugin==1.3.2 requests==2.28.1 urllib3==1.26.12
+OLDEST := nagiosplugin==1.3.2 requests==2.28.1 urllib3==1.26.12 tzlocal==4.2
 
 test-oldest:
 	$(MAKE) VENV=.venv-oldest .venv-oldest/test.installed

@@ -151,7 +151,8 @@ def build_parser() -> argparse.ArgumentParser:
         group,
         "--timezone ZONE",
         _zone,
-        "zone of the portal's timestamps: an IANA name, UTC or local (default: local)",
+        "zone of the portal's timestamps: an IANA name, a name as Windows gives it (tzutil /g), "
+        "UTC or local (default: local)",
     )
     _add(
         group,

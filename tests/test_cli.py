@@ -72,7 +72,12 @@ def test_first_line_is_the_same_at_every_verbosity(run: Run, sample: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("package", "option"), [("nagiosplugin", "--version"), ("requests", "--hostname=localhost")]
+    ("package", "option"),
+    [
+        ("nagiosplugin", "--version"),
+        ("requests", "--hostname=localhost"),
+        ("tzlocal", "--timezone=W. Europe Standard Time"),
+    ],
 )
 def test_unknown_without_a_package(tmp_path: Path, package: str, option: str) -> None:
     (tmp_path / f"{package}.py").write_text(

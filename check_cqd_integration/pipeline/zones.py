@@ -23,12 +23,30 @@ _RULE = re.compile(f"{_NAME}{_OFFSET}(?:{_NAME}(?:{_OFFSET})?(?:{_CHANGE}{_CHANG
 
 The C library leaves out, as silently, what is beyond the bounds of a number.
 """
+_OF_WINDOWS = re.compile(r".+ Time\b.*|UTC[+-]\d\d", re.ASCII)
+"""How the names read that ``tzutil /g`` prints, such as ``W. Europe Standard Time``."""
 _LARGEST = 1024 * 1024
 """Bytes of a file that may hold a zone; real ones take 4 KiB."""
 
 
 def named(name: str) -> tzinfo:
-    """Return the zone with this IANA name; raises ValueError if this host does not know it."""
+    """Return the zone with this IANA name, or with this name of Windows'.
+
+    Raises ValueError if this host does not know it.
+    """
+    try:
+        return _of_iana(name)
+    except ValueError:
+        if not _OF_WINDOWS.fullmatch(name):
+            raise
+        from tzlocal.windows_tz import win_tz  # CLDR's table; hardly any check needs it
+
+        if name not in win_tz:
+            raise
+        return _of_iana(win_tz[name])
+
+
+def _of_iana(name: str) -> tzinfo:
     if name == "UTC":
         return timezone.utc
     import zoneinfo  # only where a zone is named: it takes time
@@ -60,7 +78,7 @@ def local() -> tzinfo | None:
     if not name or _RULE.fullmatch(name):
         return None
     try:
-        return named(name)
+        return _of_iana(name)
     except ValueError as error:
         raise UsageError(f"TZ in the environment: {error}; give --timezone") from error
 

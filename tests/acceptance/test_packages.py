@@ -294,7 +294,8 @@ def test_pyz(bare_tree: Tree, dist: Path) -> None:
 
 def test_debian_package(tree: Tree) -> None:
     packages = tree.run("dpkg-query", "--show", "--showformat=${Package}\n").split()
-    assert {PACKAGE, "python3-nagiosplugin", "python3-requests", "tzdata"} <= set(packages)
+    needed = {PACKAGE, "python3-nagiosplugin", "python3-requests", "python3-tzlocal", "tzdata"}
+    assert needed <= set(packages)
     assert "python3-pip" not in packages
     assert "python3-gssapi" not in packages
     assert tree.run("dpkg", "--verify", PACKAGE) == ""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import zoneinfo
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from expected import Run
+from expected import DOCUMENTED_LINE, Run
+from tzlocal.windows_tz import win_tz
 
 from check_cqd_integration.errors import UsageError
 from check_cqd_integration.pipeline import zones
@@ -24,6 +28,70 @@ def test_named(name: str, hours: int) -> None:
 
 def test_utc_needs_no_data() -> None:
     assert zones.named("UTC") is timezone.utc
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("W. Europe Standard Time", "Europe/Berlin"),
+        ("Pacific Standard Time (Mexico)", "America/Tijuana"),
+        ("Russia Time Zone 11", "Asia/Kamchatka"),
+        ("UTC-08", "Etc/GMT+8"),
+        ("UTC", "Etc/UTC"),
+    ],
+)
+def test_name_as_windows_gives_it(name: str, place: str) -> None:
+    for month in range(1, 13):
+        day = datetime(2026, month, 1)
+        assert zones.named(name).utcoffset(day) == zoneinfo.ZoneInfo(place).utcoffset(day)
+
+
+def test_every_name_as_windows_gives_it_is_known() -> None:
+    assert len(win_tz) > 100
+    for name in win_tz:
+        assert zones.named(name).utcoffset(SUMMER) is not None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["W. Europe Time", "w. europe standard time", "W. Europe Standard Time_dstoff", "UTC+99"],
+)
+def test_name_that_only_looks_as_if_windows_gave_it(name: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{name!r} is not a zone this host knows")):
+        zones.named(name)
+
+
+def test_table_of_windows_names_is_loaded_only_for_such_a_name(sample: Path) -> None:
+    code = (
+        "import sys; from check_cqd_integration.cli import main; "
+        "main(sys.argv[1:]); print('tzlocal' in sys.modules)"
+    )
+    for zone, is_loaded in [
+        ("Europe/Berlin", "False"),
+        ("Nowhere", "False"),
+        ("local", "False"),
+        ("W. Europe Standard Time", "True"),
+    ]:
+        command = [sys.executable, "-c", code, "--input", str(sample), "--timezone", zone]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == is_loaded
+
+
+def test_windows_name_through_the_command_line(run: Run, sample: Path) -> None:
+    at = ("--input", str(sample), "--now", "2015-01-18T09:31:00Z", "--timezone")
+    assert run(*at, "W. Europe Standard Time") == (2, DOCUMENTED_LINE)
+    assert run(*at, "Mars Standard Time") == (
+        3,
+        "CQD UNKNOWN - argument --timezone: 'Mars Standard Time' is not a zone this host knows, "
+        "like Europe/Berlin, UTC or local (see --help)\n",
+    )
+
+
+def test_zone_of_the_environment_is_no_name_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C library takes it for UTC, and so does whatever else this host runs."""
+    monkeypatch.setenv("TZ", "W. Europe Standard Time")
+    with pytest.raises(UsageError, match=r"TZ in the environment: 'W\. Europe"):
+        zones.local()
 
 
 @pytest.mark.parametrize("name", ["Nowhere", "", "../Europe/Berlin", "/etc/localtime", "a\0b"])

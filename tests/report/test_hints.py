@@ -35,11 +35,13 @@ def idle(words: str) -> str:
 
 
 def stage(
-    successes: tuple[int, ...] = (), failures: tuple[int, ...] = (), started: int | None = None
+    successes: tuple[float, ...] = (),
+    failures: tuple[float, ...] = (),
+    started: float | None = None,
 ) -> Stage:
     """A stage whose timestamps are so many minutes ago."""
 
-    def ago(minutes: int) -> datetime:
+    def ago(minutes: float) -> datetime:
         return NOW - timedelta(minutes=minutes)
 
     start = None if started is None else ago(started)
