@@ -77,7 +77,7 @@ def run(options: Namespace) -> tuple[int, list[str]]:
 
 def _clock(options: Namespace) -> Clock:
     now = options.now or datetime.now(timezone.utc)
-    return Clock(now, options.timezone, options.max_skew)
+    return Clock(now, options.timezone, options.max_skew, options.date_order)
 
 
 def _source(options: Namespace) -> Source:

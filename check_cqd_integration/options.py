@@ -19,7 +19,7 @@ from nagiosplugin.state import ServiceState
 
 from . import __version__
 from .errors import UsageError
-from .pipeline import zones
+from .pipeline import DATE_ORDERS, zones
 from .thresholds import (
     Limits,
     comes_before,
@@ -36,6 +36,7 @@ WORDS = {
     "STAGE": ("all", "integration", "cube"),
     "STATE": tuple(_STATES),
     "SCHEME": ("auto", "none", "basic", "ntlm", "kerberos"),
+    "ORDER": DATE_ORDERS,
 }
 """The words that a value of this name may be."""
 _THRESHOLDS = {
@@ -153,6 +154,14 @@ def build_parser() -> argparse.ArgumentParser:
         _zone,
         "zone of the portal's timestamps: an IANA name, a name as Windows gives it (tzutil /g), "
         "UTC or local (default: local)",
+    )
+    _add(
+        group,
+        "--date-order ORDER",
+        partial(_word, "ORDER"),
+        "mdy or dmy: whether the month or the day comes first in a timestamp that is not ISO "
+        "(default: mdy)",
+        "mdy",
     )
     _add(
         group,

@@ -50,7 +50,7 @@ class IntegrationLog(Resource):
             answer = self._fetch()
             clock = self._clock()
             self.zone = clock.zone
-            self.pipeline = build_pipeline(parse_status(answer.body), clock)
+            self.pipeline = build_pipeline(parse_status(answer.body, clock.date_order), clock)
         except PluginError as error:
             self.unread = answer
             return [Metric("trouble", error)]

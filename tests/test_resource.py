@@ -11,7 +11,8 @@ from expected import DOCUMENTED_MOMENT
 from portal_simulator import DOCUMENTED
 
 from check_cqd_integration.errors import AnswerError, PluginError, UnreachableError
-from check_cqd_integration.pipeline.stages import Clock, DataAge, StageAge
+from check_cqd_integration.pipeline.clock import Clock
+from check_cqd_integration.pipeline.stages import DataAge, StageAge
 from check_cqd_integration.portal.answer import Answer
 from check_cqd_integration.resource import IntegrationLog
 

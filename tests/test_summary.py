@@ -14,7 +14,8 @@ from nagiosplugin.state import ServiceState
 
 from check_cqd_integration.contexts import Measure, Reading
 from check_cqd_integration.errors import AnswerError, UnreachableError
-from check_cqd_integration.pipeline.stages import Clock, DataAge, Pipeline, Stage
+from check_cqd_integration.pipeline.clock import Clock
+from check_cqd_integration.pipeline.stages import DataAge, Pipeline, Stage
 from check_cqd_integration.portal.answer import Answer
 from check_cqd_integration.report.output import MAX_TEXT, first_line
 from check_cqd_integration.resource import IntegrationLog

@@ -5,21 +5,14 @@ What others may use is named here; the portal's own ``log`` is imported only for
 """
 
 from . import zones
-from .stages import (
-    CYCLE,
-    OVERDUE,
-    Clock,
-    DataAge,
-    Moments,
-    Pipeline,
-    Stage,
-    StageAge,
-    build_pipeline,
-)
+from .clock import Clock, Moments
+from .stages import CYCLE, OVERDUE, DataAge, Pipeline, Stage, StageAge, build_pipeline
 from .status import IntegrationStatus, StageLog, parse_status
+from .timestamps import DATE_ORDERS
 
 __all__ = [
     "CYCLE",
+    "DATE_ORDERS",
     "OVERDUE",
     "Clock",
     "DataAge",

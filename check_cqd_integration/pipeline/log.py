@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..errors import AnswerError
-from .stages import OVERDUE, Clock, Stage
+from .clock import Clock
+from .stages import OVERDUE, Stage
 from .status import field, load
 from .timestamps import parse_timestamp
 
@@ -50,7 +51,7 @@ def parse_log(body: bytes, clock: Clock) -> tuple[Entry, ...]:
     if not isinstance(listed, list):
         raise AnswerError("the answer is not a list of entries")
     entries = (_entry(number, item, clock) for number, item in enumerate(listed))
-    return tuple(sorted(entries, key=lambda entry: entry.moment, reverse=True))
+    return tuple(sorted(filter(None, entries), key=lambda entry: entry.moment, reverse=True))
 
 
 def trouble_began(stage: Stage) -> datetime | None:
@@ -92,11 +93,13 @@ def _for_stage(name: str, began: datetime | None, entries: tuple[Entry, ...]) ->
     return sorted(places, key=lambda number: entries[number].stage not in (None, name))
 
 
-def _entry(number: int, item: Any, clock: Clock) -> Entry:
+def _entry(number: int, item: Any, clock: Clock) -> Entry | None:
+    """Return an entry; None for one whose time was never set."""
     if not isinstance(item, dict):
         raise AnswerError(f"entry {number} is not an object")
-    moment = clock.to_utc(parse_timestamp("LogTime", field(item, "LogTime")))
-    return Entry(moment, _text(item, "LogCategory"), _text(item, "LogDescription"))
+    time = parse_timestamp("LogTime", field(item, "LogTime"), clock.date_order)
+    category, description = _text(item, "LogCategory"), _text(item, "LogDescription")
+    return Entry(clock.to_utc(time), category, description) if time else None
 
 
 def _text(item: dict[str, Any], key: str) -> str:

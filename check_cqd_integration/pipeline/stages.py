@@ -7,20 +7,16 @@ processing) and a sample in which the start timestamp of a failed run is still s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from ..errors import AnswerError
-from ..thresholds import in_words
+from .clock import Clock, Moments
 from .status import IntegrationStatus, StageLog
 
 CYCLE = 15 * 60
 """Seconds from one run of the job to the next, as Microsoft's documents schedule it."""
 OVERDUE = 4 * CYCLE
 """Seconds after which what has not happened again is more than late."""
-
-Moments = tuple[datetime, ...]
 
 
 class Stage(NamedTuple):
@@ -161,47 +157,6 @@ class Pipeline(NamedTuple):
         return DataAge(self.cube.seconds_since(processed), exact=False)
 
 
-class Clock(NamedTuple):
-    """This host's clock, and how the portal's timestamps are to be read by it."""
-
-    now: datetime
-    """UTC."""
-    zone: tzinfo | None
-    """The zone of the portal's timestamps; None is this host's own."""
-    max_skew: int
-    """How many seconds a timestamp may be ahead."""
-
-    def to_past_utc(self, timestamp: datetime) -> datetime:
-        """Return the UTC moment of a timestamp.
-
-        In the hour that a zone repeats, that is the latest moment that is not in the future.
-        Raises AnswerError for one that is ahead by more than ``max_skew``, or beyond the ends of
-        the calendar.
-        """
-        moment = self.to_utc(timestamp)
-        ahead = _seconds(self.now, moment)
-        if ahead > self.max_skew:
-            raise AnswerError(
-                f"the timestamp {timestamp} is {in_words(ahead)} ahead of this host's clock; is "
-                f"--timezone the portal's zone, and are both clocks right?"
-            )
-        return moment
-
-    def to_utc(self, timestamp: datetime) -> datetime:
-        """Return the UTC moment of a timestamp, however far ahead it is."""
-        try:
-            readings = [
-                timestamp.replace(tzinfo=self.zone, fold=fold).astimezone(timezone.utc)
-                for fold in (0, 1)
-            ]
-        except (OverflowError, ValueError, OSError) as error:
-            raise AnswerError(
-                f"the timestamp {timestamp} is beyond the ends of the calendar"
-            ) from error
-        past = [reading for reading in readings if reading <= self.now]
-        return max(past) if past else min(readings)
-
-
 def build_pipeline(status: IntegrationStatus, clock: Clock) -> Pipeline:
     """Return the pipeline as seen by the clock.
 
@@ -211,16 +166,13 @@ def build_pipeline(status: IntegrationStatus, clock: Clock) -> Pipeline:
 
 
 def _stage(clock: Clock, log: StageLog) -> Stage:
+    successes, failures = clock.successes(log.successes), clock.failures(log.failures)
     return Stage(
         now=clock.now,
-        successes=_newest_first(clock, log.successes),
-        failures=_newest_first(clock, log.failures),
-        started=None if log.started is None else clock.to_past_utc(log.started),
+        successes=successes,
+        failures=failures,
+        started=None if log.started is None else clock.start(log.started, successes + failures),
     )
-
-
-def _newest_first(clock: Clock, timestamps: Iterable[datetime]) -> Moments:
-    return tuple(sorted({clock.to_past_utc(timestamp) for timestamp in timestamps}, reverse=True))
 
 
 def _seconds(since: datetime, until: datetime) -> int:

@@ -19,7 +19,7 @@ Timestamps = tuple[datetime, ...]
 
 
 class StageLog(NamedTuple):
-    """What the portal lists of one stage, in its own order and local time."""
+    """What the portal lists of one stage, in its own order and local time, or with its offset."""
 
     successes: Timestamps
     failures: Timestamps
@@ -54,14 +54,14 @@ _DISABLED = (
 )
 
 
-def parse_status(body: bytes) -> IntegrationStatus:
+def parse_status(body: bytes, date_order: str = "mdy") -> IntegrationStatus:
     """Return what the answer says; raises AnswerError, naming the field, if it cannot be read."""
     answer = load(body)
     if not isinstance(answer, dict):
         raise AnswerError(f"the answer is {kind_of(answer)}, not the status object")
     return IntegrationStatus(
-        integration=_stage(answer, *_INTEGRATION_KEYS),
-        cube=_stage(answer, *_CUBE_KEYS),
+        integration=_stage(answer, date_order, *_INTEGRATION_KEYS),
+        cube=_stage(answer, date_order, *_CUBE_KEYS),
     )
 
 
@@ -128,11 +128,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise AnswerError(f"the answer is broken JSON: {name} is not a value")
 
 
-def _stage(answer: dict[str, Any], successes: str, failures: str, started: str) -> StageLog:
+def _stage(
+    answer: dict[str, Any], date_order: str, successes: str, failures: str, started: str
+) -> StageLog:
+    start = field(answer, started)
     return StageLog(
-        successes=_timestamps(successes, field(answer, successes)),
-        failures=_timestamps(failures, field(answer, failures)),
-        started=_start(started, field(answer, started)),
+        successes=_timestamps(successes, field(answer, successes), date_order),
+        failures=_timestamps(failures, field(answer, failures), date_order),
+        started=None if start is None else parse_timestamp(started, start, date_order),
     )
 
 
@@ -143,13 +146,10 @@ def field(answer: dict[str, Any], key: str) -> Any:
     return answer[key]
 
 
-def _timestamps(key: str, value: Any) -> Timestamps:
+def _timestamps(key: str, value: Any, date_order: str) -> Timestamps:
     if value is None:
         return ()
     if not isinstance(value, list):
         raise AnswerError(f"{key} is {kind_of(value)}, not a list of timestamps")
-    return tuple(parse_timestamp(f"{key}[{index}]", item) for index, item in enumerate(value))
-
-
-def _start(key: str, value: Any) -> datetime | None:
-    return None if value is None else parse_timestamp(key, value)
+    read = (parse_timestamp(f"{key}[{n}]", item, date_order) for n, item in enumerate(value))
+    return tuple(filter(None, read))

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from check_cqd_integration.errors import AnswerError
+from check_cqd_integration.pipeline.clock import Clock
 from check_cqd_integration.pipeline.log import Entry, parse_log, select_entries, trouble_began
-from check_cqd_integration.pipeline.stages import Clock, Stage
+from check_cqd_integration.pipeline.stages import Stage
 
 UTC = timezone.utc
 NOW = datetime(2015, 3, 18, 11, tzinfo=UTC)

@@ -15,7 +15,8 @@ from nagiosplugin import Range
 from portal_simulator import DOCUMENTED
 
 from check_cqd_integration.pipeline import build_pipeline, parse_status
-from check_cqd_integration.pipeline.stages import Clock, Moments, Pipeline, Stage
+from check_cqd_integration.pipeline.clock import Clock, Moments
+from check_cqd_integration.pipeline.stages import Pipeline, Stage
 from check_cqd_integration.report.timeline import chart, list_timestamps
 from check_cqd_integration.thresholds import Limits, parse_duration, parse_range
 
