@@ -108,6 +108,28 @@ def test_run_that_looks_hours_long_for_a_wrong_zone(run: Run, tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("LastSuccessIntegrations", ["2026-11-24T02:04:30Z"]),
+        ("LastFailedCubeProcessings", ["2026-11-24T02:05:30Z"]),
+        ("LastCubeProcessingStart", "2026-11-24T02:04:30.123+00:00"),
+    ],
+)
+def test_zone_does_not_matter_to_timestamps_with_an_offset(
+    key: str, value: object, run: Run, tmp_path: Path
+) -> None:
+    options = saved(tmp_path, integrated=[483], processed=[482])
+    zone = (
+        "hint: the timestamps would be fresh if the portal were in UTC-08:00; is --timezone right?"
+    )
+    agent = f"hint: nothing has begun, failed or succeeded for 8h 2m, {AGENT}"
+    assert long_output(run, *options)[1][3:] == [zone, agent]
+    path = tmp_path / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    assert long_output(run, *options)[1][3:] == [agent]
+
+
 def test_stage_within_its_limits_is_not_blamed(run: Run, tmp_path: Path) -> None:
     options = saved(tmp_path, integrated=[20, 35], not_integrated=[5], processed=[70])
     assert long_output(run, *options, "--streak-warning", "2", "--failure-warning", "0:") == (

@@ -114,6 +114,8 @@ class Pipeline(NamedTuple):
     cube: Stage
     zone: tzinfo | None
     """The zone of the portal's timestamps; None is this host's own."""
+    has_offsets: bool = False
+    """Whether they have offsets of their own, so that the zone does not matter to them."""
 
     def stages(self) -> dict[str, Stage]:
         """Return the stages by name, in the order in which they run."""
@@ -162,7 +164,16 @@ def build_pipeline(status: IntegrationStatus, clock: Clock) -> Pipeline:
 
     Raises AnswerError for a timestamp in the future.
     """
-    return Pipeline(_stage(clock, status.integration), _stage(clock, status.cube), clock.zone)
+    return Pipeline(
+        integration=_stage(clock, status.integration),
+        cube=_stage(clock, status.cube),
+        zone=clock.zone,
+        has_offsets=any(
+            timestamp.tzinfo is not None
+            for log in status
+            for timestamp in (*log.successes, *log.failures, *filter(None, [log.started]))
+        ),
+    )
 
 
 def _stage(clock: Clock, log: StageLog) -> Stage:

@@ -65,7 +65,7 @@ def _wrong_zone(pipeline: Pipeline) -> Iterator[str]:
     newest = [stage.newest for stage in pipeline.stages().values()]
     now = pipeline.integration.now
     moments = [moment for moment in newest if moment is not None]
-    if len(moments) < len(newest) or now - min(moments) > _MOST + _FRESH:
+    if pipeline.has_offsets or len(moments) < len(newest) or now - min(moments) > _MOST + _FRESH:
         return
     written = [moment.astimezone(pipeline.zone).replace(tzinfo=None) for moment in moments]
     for offset in _OFFSETS:
