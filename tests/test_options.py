@@ -64,6 +64,7 @@ HOST = "argument -H/--hostname: not a host name or address; the port has an opti
         (["-H", "::g"], HOST),
         (["-H", "[::g]"], HOST),
         (["-H", "[::1"], HOST),
+        (["-H", "::1]"], HOST),
         (["-H", "[[::1]]"], HOST),
         (["-H", "[::1]:8443"], HOST),
         (["-H", "[192.0.2.1]"], HOST),

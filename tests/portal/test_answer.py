@@ -49,6 +49,7 @@ def test_excerpt(excerpt: str, body: bytes) -> None:
         ("a b/c+d", "a%20b/c%2Bd"),
         ("a b/c+d", "a+b%2fc%2bd"),
         ("p\xe4ss\\w", r"p\u00e4ss\\w"),
+        ("p\xe4ss'w", r"p\u00e4ss'w"),
         ("p\xe4ss\\w", "p\xe4ss\\\\w"),
         ("a<b'c&d+", r"a\u003Cb\u0027c\u0026d\u002B"),
         ("hunter2", base64.b64encode(b"hunter2").decode()),
@@ -63,6 +64,7 @@ def test_excerpt(excerpt: str, body: bytes) -> None:
         "path",
         "form",
         "json",
+        "ascii",
         "text",
         "net",
         "base64",
@@ -160,6 +162,7 @@ def test_portal_that_sends_the_login_back(
     [
         ("?token=hunter2", "hunter2"),
         ("?a=b&token=hunter%202&c=d", "hunter 2"),
+        ("?token=%68unter2", "%68unter2"),
         ("?hunter2", "hunter2"),
         (";hunter2", "hunter2"),
         (";a=hunter2?x=y", "hunter2"),

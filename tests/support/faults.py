@@ -545,7 +545,13 @@ FAULTS = [
         _raw(_redirect("file:///etc/passwd")),
     ),
     # Refusals, with a body that would be fine.
-    _fault("204", "UNKNOWN", "HTTP 204 No Content: not the answer of a CQD portal", _status("204")),
+    _fault(
+        "204",
+        "UNKNOWN",
+        "the portal's integration log is disabled; in QoEDataService/web.config of the portal set "
+        "QoEDataLib.DebugMode to True",
+        _status("204"),
+    ),
     _fault(
         "206", "UNKNOWN", "HTTP 206 Partial Content: not the answer of a CQD portal", _status("206")
     ),
