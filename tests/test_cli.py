@@ -122,6 +122,20 @@ def test_module(
         assert (ended.value.code, capsys.readouterr().out) == (2, DOCUMENTED_LINE)
 
 
+def test_current_directory_that_was_removed(tmp_path: Path, sample: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    process = subprocess.run(
+        [*PLUGIN, *REPLAY, sample],
+        cwd=gone,
+        preexec_fn=gone.rmdir,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result(process) == (2, DOCUMENTED_LINE, "")
+
+
 def _fail(*_: object) -> None:
     password = "".join(["hunter", "2"])
     raise ZeroDivisionError(password)  # and a | bar

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 import sys
 import zoneinfo
@@ -19,6 +20,11 @@ from check_cqd_integration.pipeline import zones
 
 SUMMER = datetime(2026, 7, 1, 12)
 ZONE_FILE = b"TZif2" + bytes(39) + b"TZif2" + bytes(39) + b"\nCET-1CEST,M3.5.0,M10.5.0/3\n"
+
+
+def head(*counts: int) -> bytes:
+    """Return the head of a block (RFC 8536, section 3.1)."""
+    return b"TZif2" + bytes(15) + struct.pack(">6L", *counts)
 
 
 @pytest.mark.parametrize(("name", "hours"), [("UTC", 0), ("Europe/Berlin", 2), ("Asia/Tokyo", 9)])
@@ -122,6 +128,7 @@ def test_zone_that_the_environment_names_needs_no_c_library(
         "CET-1CEST,J1,J365/24",
         "CET-1CEST,0/0,365/00:00:00",
         "CET-23CEST,J59,299",
+        "cet-1cest",
     ],
 )
 def test_zone_that_the_environment_spells_out_is_left_to_the_c_library(
@@ -165,6 +172,12 @@ def test_zone_of_the_environment_that_cannot_be_read_is_unknown(
     assert run("--input", str(sample), "--timezone", "UTC")[0] == 2
 
 
+def test_name_of_a_zone_that_is_spelled_out_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "<\u00e4\u00f6\u00fc>-1")
+    with pytest.raises(UsageError, match="is not a zone this host knows"):
+        zones.local()
+
+
 def test_file_is_left_to_the_c_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "zone"
     file.write_bytes(ZONE_FILE)
@@ -187,8 +200,9 @@ def test_file_is_left_to_the_c_library(tmp_path: Path, monkeypatch: pytest.Monke
         (ZONE_FILE.replace(b"M3.", b"M13."), " holds no time zone"),
         (ZONE_FILE.replace(b"CET", b"\xff"), " holds no time zone"),
         (ZONE_FILE + b"\n", " holds no time zone"),
+        (head(2**32 - 84, 0, 0, 0, 0, 84) + ZONE_FILE[44:], " holds no time zone"),
     ],
-    ids=["dangling", "empty", "text", "cut", "head", "damaged", "rule", "name", "more"],
+    ids=["dangling", "empty", "text", "cut", "head", "damaged", "rule", "name", "more", "count"],
 )
 @pytest.mark.parametrize("place", ["TZ", "localtime"])
 def test_file_that_holds_no_zone(
@@ -215,6 +229,39 @@ def test_file_without_a_rule_for_later(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "zone").write_bytes(ZONE_FILE.partition(b"CET")[0] + b"\n")
     monkeypatch.setenv("TZ", str(tmp_path / "zone"))
     assert zones.local() is None
+
+
+def test_file_with_every_part_of_a_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    utc, standard, leaps, times, types, letters = counts = (1, 2, 3, 4, 5, 6)
+    blocks = [
+        head(*counts)
+        + bytes(times * (size + 1) + types * 6 + letters + leaps * (size + 4) + standard + utc)
+        for size in (4, 8)
+    ]
+    (tmp_path / "zone").write_bytes(b"".join(blocks) + b"\nCET-1\n")
+    monkeypatch.setenv("TZ", str(tmp_path / "zone"))
+    assert zones.local() is None
+
+
+def test_file_of_more_than_a_mebibyte_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = 1024 * 1024 - 90
+    whole = head(0, 0, 0, 0, 0, 0) + head(0, 0, 0, 0, 0, letters) + bytes(letters) + b"\n\n"
+    (tmp_path / "zone").write_bytes(whole)
+    monkeypatch.setenv("TZ", str(tmp_path / "zone"))
+    assert zones.local() is None
+    larger = head(0, 0, 0, 0, 0, 1) + b"x" + whole[44:]
+    (tmp_path / "zone").write_bytes(larger)
+    with pytest.raises(UsageError, match="holds no time zone"):
+        zones.local()
+
+
+def test_zone_of_this_host_is_that_of_etc_localtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(os.path, "lexists", asked.append)
+    assert zones.local() is None
+    assert asked == ["/etc/localtime"]
 
 
 def test_host_without_localtime_is_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

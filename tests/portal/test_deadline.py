@@ -37,6 +37,15 @@ def test_remaining(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     assert limit.remaining() == 0.001
 
 
+def test_over_in_the_last_50_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr(deadline, "time", clock)
+    limit = Deadline(0.05)
+    assert not limit.is_over
+    clock.monotonic = lambda: 0.001
+    assert limit.is_over
+
+
 @pytest.mark.parametrize(
     ("words", "seconds"), [("10s", 10.0), ("0.5s", 0.5), ("2.25s", 2.25), ("3600s", 3600)]
 )
@@ -49,7 +58,9 @@ def test_passed_names_step_and_limit(words: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("result", [b"answer", None, 0])
 def test_result_in_time(result: object) -> None:
-    assert Deadline(10).run(lambda: result) is result
+    limit = Deadline(10)
+    assert limit.run(lambda: result) is result
+    assert limit.left_work is False
 
 
 @pytest.mark.parametrize("error", [AnswerError("broken"), SystemExit(2), KeyboardInterrupt()])
@@ -57,9 +68,11 @@ def test_error_in_time(error: BaseException) -> None:
     def fail() -> None:
         raise error
 
+    limit = Deadline(10)
     with pytest.raises(type(error)) as caught:
-        Deadline(10).run(fail)
+        limit.run(fail)
     assert caught.value is error
+    assert limit.left_work is False
 
 
 def test_work_that_hangs_is_left(hang: Callable[[], bool]) -> None:
@@ -74,6 +87,7 @@ def test_work_that_hangs_is_left(hang: Callable[[], bool]) -> None:
     with pytest.raises(UnreachableError) as caught:
         limit.run(work)
     assert begun.wait(10)
+    assert limit.left_work is True
     assert str(limit.passed()) == "looking up cqd.example: no answer within 0s (-t)"
     assert str(caught.value).endswith(": no answer within 0s (-t)")
 
@@ -93,6 +107,7 @@ def test_interrupt_while_waiting_names_the_step(
     monkeypatch.setattr(threading.Thread, "join", interrupted)
     with pytest.raises(PluginError, match=r"^looking up cqd\.example: interrupted$"):
         limit.run(hang)
+    assert limit.left_work is True
 
 
 def test_host_without_room_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

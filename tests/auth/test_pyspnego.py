@@ -1,0 +1,33 @@
+"""What is asked of pyspnego; test_login.py has what comes of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import spnego
+from spnego.channel_bindings import GssChannelBindings
+
+from check_cqd_integration.auth.pyspnego import NtlmLogin
+
+
+@pytest.mark.parametrize(
+    ("binding", "bindings"), [(None, None), (b"hash", GssChannelBindings(application_data=b"hash"))]
+)
+def test_login_names_the_service_that_it_is_for(
+    monkeypatch: pytest.MonkeyPatch, binding: bytes | None, bindings: Any
+) -> None:
+    """Extended Protection compares it, as it does the binding: none is not an empty one."""
+    asked: list[Any] = []
+    monkeypatch.setattr(spnego, "client", lambda *values, **named: asked.append((values, named)))
+    login = NtlmLogin("Negotiate", "cqd.example.com", "monitor", "Passw0rd!", binding)
+    named = {"hostname": "cqd.example.com", "service": "http", "protocol": "ntlm"}
+    assert asked == [(("monitor", "Passw0rd!"), {**named, "channel_bindings": bindings})]
+    assert (login.scheme, login.is_bound) == ("Negotiate", binding is not None)
+
+
+def test_no_token_is_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = SimpleNamespace(step=lambda token: None)
+    monkeypatch.setattr(spnego, "client", lambda *_, **named: context)
+    assert NtlmLogin("NTLM", "cqd.example.com", "monitor", "x", None).step(b"") == b""
