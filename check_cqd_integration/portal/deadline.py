@@ -15,6 +15,8 @@ from typing import TypeVar
 from ..errors import PluginError, UnreachableError, UsageError
 
 T = TypeVar("T")
+_WAIT = 1.0
+"""Seconds of one wait: a signal that comes just before it begins is seen only when it ends."""
 
 
 class Deadline:
@@ -57,7 +59,8 @@ class Deadline:
         thread = threading.Thread(target=worker, daemon=True)
         try:
             thread.start()
-            thread.join(self.remaining())
+            while thread.is_alive() and time.monotonic() < self._end:
+                thread.join(min(self.remaining(), _WAIT))
         except RuntimeError as error:
             raise UsageError("this host lets the check start no thread") from error
         except KeyboardInterrupt as error:

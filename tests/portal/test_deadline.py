@@ -110,6 +110,25 @@ def test_interrupt_while_waiting_names_the_step(
     assert limit.left_work is True
 
 
+def test_wait_is_cut_so_that_no_signal_is_missed(
+    hang: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes just before Python begins to wait does not end the wait."""
+
+    def join(_: threading.Thread, seconds: float) -> None:
+        waits.append(seconds)
+        clock.monotonic = lambda: sum(waits)
+
+    waits: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr(deadline, "time", clock)
+    limit = Deadline(2.5)
+    monkeypatch.setattr(threading.Thread, "join", join)
+    with pytest.raises(UnreachableError):
+        limit.run(hang)
+    assert waits == [1, 1, 0.5]
+
+
 def test_host_without_room_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
