@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import runpy
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from expected import DOCUMENTED_LINE, REPLAY, Run
 
-from check_cqd_integration import __version__, check, cli
+from check_cqd_integration import __version__, check, cli, options
 from check_cqd_integration.cli import main
 
 PLUGIN = (sys.executable, "-m", "check_cqd_integration")
@@ -55,6 +56,13 @@ def test_documented_answer_from_standard_input(sample: Path) -> None:
 
 def test_version_is_unknown(run: Run) -> None:
     assert run("--version") == (3, f"check_cqd_integration {__version__}\n")
+
+
+def test_usage_error_is_unknown(run: Run) -> None:
+    assert run("--no-such-option") == (
+        3,
+        "CQD UNKNOWN - unknown option --no-such-option (see --help)\n",
+    )
 
 
 def test_help_is_unknown(run: Run) -> None:
@@ -111,6 +119,38 @@ def test_unknown_without_standard_output(monkeypatch: pytest.MonkeyPatch, sample
     assert main([*REPLAY, str(sample)]) == 3
 
 
+@pytest.mark.parametrize("problem", ["closed", "no-descriptor"])
+def test_unknown_if_standard_output_cannot_even_be_replaced(
+    monkeypatch: pytest.MonkeyPatch, sample: Path, problem: str
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(check, "run", lambda _: (0, ["CQD OK - fine"]))
+    reader, writer = os.pipe()
+    os.close(reader)
+    output = os.fdopen(writer, "w", encoding="utf-8")
+    if problem == "closed":
+        output.close()
+    else:
+        monkeypatch.setattr(os, "open", refused)
+    monkeypatch.setattr(sys, "stdout", output)
+    assert main(["--input", str(sample)]) == 3
+    with contextlib.suppress(OSError):  # what was not written
+        output.close()
+
+
+def test_what_a_library_says_to_standard_error_is_dropped(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path
+) -> None:
+    def say(_: object) -> tuple[int, list[str]]:
+        sys.stderr.write("deprecated")
+        return 0, ["CQD OK - fine"]
+
+    monkeypatch.setattr(check, "run", say)
+    assert run("--input", str(sample)) == (0, "CQD OK - fine\n")
+
+
 def test_module(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, sample: Path
 ) -> None:
@@ -154,6 +194,12 @@ def test_unknown_for_a_bug(run: Run, monkeypatch: pytest.MonkeyPatch, sample: Pa
     assert run("--input", str(sample), "-v", "--verbose") == (3, BUG_LINE)
 
 
+def test_bug_of_the_parser(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "parse", _fail)
+    assert run("-vXX", "-XXX") == (3, BUG_LINE)
+    assert run("-vvv")[1].startswith(BUG_LINE + "  File ")
+
+
 def test_traceback_of_a_bug_with_vvv(
     run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path
 ) -> None:
@@ -162,6 +208,7 @@ def test_traceback_of_a_bug_with_vvv(
     assert code == 3
     assert out.startswith(BUG_LINE + "  File ")
     assert "raise ZeroDivisionError(" in out
+    assert all(line.startswith("  ") for line in out.splitlines()[1:])
     assert not any(hidden in out for hidden in ("|", "hunter2"))
 
 
@@ -209,10 +256,35 @@ def test_unknown_if_ended_by_a_signal(
     name: str,
 ) -> None:
     """While it checks, and when it is about to tell."""
-    before = signal.getsignal(number)
+
+    def handler(*_: object) -> None:
+        """What the caller does at this signal."""
+
     monkeypatch.setattr(module, name, lambda _: signal.raise_signal(number))
+    before = signal.signal(number, handler)
+    try:
+        assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_changes_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sample: Path, number: signal.Signals
+) -> None:
+    def end(_: object) -> None:
+        try:
+            signal.raise_signal(number)
+        finally:  # what is being closed meanwhile is closed undisturbed
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            closed.append(True)
+
+    closed: list[bool] = []
+    monkeypatch.setattr(check, "run", end)
     assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")
-    assert signal.getsignal(number) == before
+    assert closed == [True]
 
 
 class Interrupting(io.StringIO):

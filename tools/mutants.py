@@ -65,11 +65,23 @@ LIBRARIES = (
 TESTS: dict[str, tuple[str, ...]] = {
     "__main__": ("test_cli.py", "test_host.py::test_current_directory_is_not_trusted"),
     "cli": ("test_cli.py", "test_host.py"),
-    "check": ("test_cli.py", "test_integration_log.py", "auth", "portal/test_client.py"),
-    "options": ("test_options.py", "test_cli.py", "docs/test_readme.py", "docs/test_man.py"),
+    "check": (
+        "test_check.py",
+        "test_cli.py",
+        "test_integration_log.py",
+        "auth",
+        "portal/test_client.py",
+    ),
+    "options": (
+        "test_options.py",
+        "test_cli.py",
+        "docs/test_man.py",
+        "docs/test_readme.py",
+        "contrib/test_director_basket.py",
+    ),
     "summary": ("test_summary.py", "test_integration_log.py"),
     "resource": ("test_resource.py", "test_integration_log.py"),
-    "contexts": ("test_contexts.py",),
+    "contexts": ("test_contexts.py", "test_integration_log.py"),
     "thresholds": ("test_thresholds.py",),
     "errors": ("test_cli.py",),
     "report/output": ("report/test_output.py",),
@@ -77,6 +89,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "report/timeline": ("report/test_timeline.py",),
     "portal/client": ("portal", "auth/test_login.py", "test_integration_log.py"),
     "portal/transport": ("portal", "auth/test_login.py"),
+    "portal/trust": ("portal/test_trust.py",),
+    "portal/reasons": ("portal/test_reasons.py",),
     "portal/saved": ("portal/test_saved.py", "test_integration_log.py"),
     "portal/answer": ("portal/test_saved.py", "portal/test_client.py"),
     "portal/deadline": ("portal/test_deadline.py", "portal/test_saved.py"),
@@ -292,7 +306,7 @@ def main(argv: Sequence[str]) -> int:
     is_as_listed = True
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
-        for part in ("check_cqd_integration", "tests", "tools"):
+        for part in ("check_cqd_integration", "contrib", "tests", "tools"):
             shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("acceptance"))
         for file in ("README.md", "setup.cfg"):
             shutil.copy(ROOT / file, tree)
