@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
+from check_cqd_integration.auth import pyspnego
 from check_cqd_integration.auth.choice import Connection, Credentials, read_password, start_login
-from check_cqd_integration.errors import UsageError
+from check_cqd_integration.errors import LoginError, UsageError
 
 
 def password_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:
@@ -63,8 +64,10 @@ def test_refused_file(tmp_path: Path, content: bytes, mode: int, reason: str) ->
 
 
 def test_refused_if_missing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"/none: No such file or directory$"):
-        read_password(str(tmp_path / "none"))
+    path = str(tmp_path / "none")
+    with pytest.raises(UsageError) as refused:
+        read_password(path)
+    assert str(refused.value) == f"--password-file {path}: No such file or directory"
 
 
 def test_refused_if_a_directory(tmp_path: Path) -> None:
@@ -75,12 +78,55 @@ def test_refused_if_a_directory(tmp_path: Path) -> None:
 def test_refused_if_a_pipe_without_waiting_for_it(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path, 0o600)
-    with pytest.raises(UsageError, match=r"is not a regular file$"):
+    with pytest.raises(UsageError) as refused:
         read_password(str(path))
+    assert str(refused.value) == f"--password-file {path} is not a regular file"
 
 
 def test_password_shows_in_no_representation() -> None:
-    assert "Passw0rd!" not in repr(Credentials("ntlm", "monitor", "Passw0rd!"))
+    credentials = Credentials("ntlm", "monitor", "Passw0rd!")
+    assert (repr(credentials), str(credentials)) == ("monitor", "monitor")
+
+
+def test_who_logs_in_is_told_in_40_characters() -> None:
+    assert str(Credentials("ntlm", "x" * 41)) == "x" * 40
+    assert str(Credentials("kerberos")) == "the user of the ticket cache"
+
+
+def test_password_is_not_shown_to_the_network_unless_that_is_allowed() -> None:
+    plain = Connection("cqd.example.com", is_encrypted=False, certificate=None)
+    with pytest.raises(LoginError, match="shows the password to the network"):
+        start_login(Credentials("basic", "monitor", "x"), ["Basic"], plain)
+
+
+@pytest.mark.parametrize(
+    ("offered", "header"), [(["Negotiate"], "Negotiate"), (["Negotiate", "NTLM"], "NTLM")]
+)
+def test_ntlm_gets_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, offered: list[str], header: str
+) -> None:
+    monkeypatch.setattr(pyspnego, "NtlmLogin", lambda *arguments: arguments)
+    plain = Connection("cqd.example.com", is_encrypted=False, certificate=None)
+    login: object = start_login(Credentials("auto", "monitor", "x"), offered, plain)
+    assert login == (header, "cqd.example.com", "monitor", "x", None)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "given"),
+    [
+        (Credentials("kerberos"), (None, None, None)),
+        (Credentials("kerberos", "monitor", "x"), ("monitor", "x", None)),
+    ],
+    ids=["ticket", "password"],
+)
+def test_kerberos_gets_what_was_given(
+    monkeypatch: pytest.MonkeyPatch, credentials: Credentials, given: tuple[str | None, ...]
+) -> None:
+    module = SimpleNamespace(KerberosLogin=lambda *arguments: arguments)
+    monkeypatch.setitem(sys.modules, "check_cqd_integration.auth.gss", module)
+    plain = Connection("cqd.example.com", is_encrypted=False, certificate=None)
+    login: object = start_login(credentials, ["Negotiate"], plain)
+    assert login == ("cqd.example.com", *given, None)
 
 
 def test_kerberos_gets_key_table_and_binding(monkeypatch: pytest.MonkeyPatch) -> None:

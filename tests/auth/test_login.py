@@ -120,6 +120,19 @@ def test_wrong_password_is_one_attempt(
     assert authorizations(basic_portal) == [None, basic("monitor", "wrong")]
 
 
+def test_basic_is_one_attempt_even_if_a_token_comes_back(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "wrong")
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "Basic YQ=="})
+        assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
+            "logging in to cqd.example.com as monitor: HTTP 401 to Basic (of Basic); wrong "
+            "password or group, see --auth"
+        )
+        assert mocked.call_count == 2
+
+
 def test_user_who_may_not_read(
     run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
