@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-RUN := PYTHONPATH=tests/support $(VENV)/bin/python
+RUN := PYTHONPATH='$(CURDIR)/tests/support' $(VENV)/bin/python
 
 .PHONY: demo generate test test-oldest acceptance fuzz mutants lint bench scaling measured man completion dist release clean
 
@@ -101,7 +101,7 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
-	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion,ntlm]' pytest
+	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion,ntlm]' pytest trustme
 	touch $@
 
 # The pip of Debian 11 (20.3) is too old for --editable without a setup.py.
