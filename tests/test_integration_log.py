@@ -24,6 +24,7 @@ from expected import (
     OVER_THE_NETWORK,
     WITHOUT_DATE,
     Run,
+    of_stages,
     url_of,
 )
 from portal_simulator import DOCUMENTED, LOG_PATH, STATUS_PATH, PortalSimulator
@@ -361,23 +362,23 @@ def test_both_stages_fail_and_the_log_tells_why_of_each(run: Run) -> None:
         mocked.get(f"{HOST}{LOG_PATH}", json=listed)
         command = ("-H", "cqd.example.com", "-v", "--log-entries", "2", *AT_DOCUMENTED_MOMENT)
         code, out = run(*command)
-    first, _, rest = out.partition("\n")
-    assert (code, first.partition(" | ")[0], rest) == (
+    assert (code, out.partition(" | ")[0], of_stages(out)) == (
         1,
         "CQD WARNING - integration: age 45m 47s (30m), streak 2 (0), failure 15m 40s ago (within "
         "30m) / cube: streak 2 (0), failure 2s ago (within 30m)",
-        "[WARNING] integration: last success 45m 47s ago (limit 30m), 2 failures since (limit 0), "
-        "newest failure 15m 40s ago (within 30m), not running\n"
-        "  log 2015-01-18 10:15:20+00:00  Integration: has failed\n"
-        "  log 2015-01-18 10:15:19+00:00  Archive: no right to read\n"
-        "[WARNING] cube: last success 45m ago, 2 failures since (limit 0), newest failure 2s ago "
-        "(within 30m), not running, last run took 2m 42s\n"
-        "  log 2015-01-18 10:30:57+00:00  Cube: Value: '1/1/1953'\n"
-        "  log 2015-01-18 10:28:16+00:00  Cube: begins\n"
-        "data: 45m 47s old\n"
-        "portal: answered in 0.001s\n"
-        "hint: both steps fail, so look at the archive step first; known causes are lost read "
-        "rights on QoE Metrics, and a service account without the right to log on as a batch job\n",
+        [
+            "[WARNING] integration: last success 45m 47s ago (limit 30m), 2 failures since (limit "
+            "0), newest failure 15m 40s ago (within 30m), not running",
+            "  log 2015-01-18 10:15:20+00:00  Integration: has failed",
+            "  log 2015-01-18 10:15:19+00:00  Archive: no right to read",
+            "[WARNING] cube: last success 45m ago, 2 failures since (limit 0), newest failure 2s "
+            "ago (within 30m), not running, last run took 2m 42s",
+            "  log 2015-01-18 10:30:57+00:00  Cube: Value: '1/1/1953'",
+            "  log 2015-01-18 10:28:16+00:00  Cube: begins",
+            "hint: both steps fail, so look at the archive step first; known causes are lost read "
+            "rights on QoE Metrics, and a service account without the right to log on as a batch "
+            "job",
+        ],
     )
 
 

@@ -201,6 +201,14 @@ def masked(output: str) -> str:
     return _RESPONSE_TIME.sub(r"\g<1>0.001s", output)
 
 
+_OF_STAGES = re.compile(r"(\[\w+\] )?(integration|cube): |(  )?log |hint: ")
+
+
+def of_stages(output: str) -> list[str]:
+    """Return what is told below the line of the stages alone: grades, log and hints."""
+    return [line for line in output.splitlines()[1:] if _OF_STAGES.match(line)]
+
+
 def url_of(portal: PortalSimulator, scenario: str = "") -> str:
     return portal.url + (f"/{scenario}" if scenario else "") + STATUS_PATH
 
