@@ -90,7 +90,13 @@ def _source(options: Namespace) -> Source:
     from .portal.trust import Trust
 
     trust = Trust(options.ca_file, options.client_cert, options.client_key, options.insecure)
-    return Portal(options.url, trust, options.proxy, _credentials(options))
+    credentials = _credentials(options)
+    refusals = None
+    if credentials:
+        from .auth import Refusals
+
+        refusals = Refusals(credentials, options.login_retry, options.state_dir)
+    return Portal(options.url, trust, options.proxy, credentials, refusals)
 
 
 def _credentials(options: Namespace) -> Credentials | None:
@@ -102,11 +108,12 @@ def _credentials(options: Namespace) -> Credentials | None:
                 raise UsageError(f"--{option.replace('_', '-')} needs --username")
     if scheme == "none":
         return None
-    from .auth import Credentials, read_password
+    from .auth import Credentials, identity, read_password
 
-    password = None
+    password, password_file = None, ""
     if options.username is not None:
         if options.password_file is not None:
+            password_file = identity(options.password_file)
             password = read_password(options.password_file)
         else:
             password = os.environ.get("CQD_PASSWORD") or None
@@ -119,6 +126,7 @@ def _credentials(options: Namespace) -> Credentials | None:
         keytab=options.keytab,
         is_bound=options.channel_binding,
         is_plain_allowed=options.insecure,
+        password_file=password_file,
     )
     if scheme in ("basic", "ntlm") and (password is None or options.username is None):
         raise UsageError(

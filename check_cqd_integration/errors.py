@@ -23,6 +23,10 @@ class LoginError(PortalError):
     """The portal refused a login, or there was nothing to log in with: UNKNOWN."""
 
 
+class RefusedError(LoginError):
+    """The credentials were refused, which may count against the account: UNKNOWN."""
+
+
 class UnreachableError(PortalError):
     """The portal gave no usable answer: the state of ``--unreachable-state``."""
 

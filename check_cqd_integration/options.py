@@ -194,6 +194,21 @@ def build_parser() -> argparse.ArgumentParser:
         str,
         "Kerberos keytab of --username; without it and a password, the ticket cache is used",
     )
+    _add(
+        group,
+        "--login-retry DURATION",
+        parse_duration,
+        "how long after a refused login the same credentials are tried again; 0: always (default: "
+        "1h)",
+        3600,
+    )
+    _add(
+        group,
+        "--state-dir DIR",
+        str,
+        "where refused logins are remembered (default: check_cqd_integration in the user's state "
+        "directory)",
+    )
     group.add_argument(
         "--no-channel-binding",
         dest="channel_binding",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,17 @@ from tls_portal import Files, write_pem_files
 
 from check_cqd_integration.cli import main
 
+_numbers = itertools.count()
+
 
 @pytest.fixture(autouse=True)
-def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_from_outside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     monkeypatch.delenv("CQD_PASSWORD", raising=False)
     monkeypatch.delenv("TZ", raising=False)
+    state = tmp_path_factory.getbasetemp() / f"state{next(_numbers)}"  # made when it is written
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
 
 
 @pytest.fixture

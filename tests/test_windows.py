@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_LINE, OVER_THE_NETWORK, masked, url_of
@@ -16,10 +17,11 @@ from portal_simulator import DOCUMENTED, PortalSimulator
 AS_ON_WINDOWS = Path(__file__).parent / "support" / "as_on_windows.py"
 
 
-def plugin(*options: str, given: bytes = b"") -> tuple[int, str, str]:
+def plugin(*options: str, given: bytes = b"", **environment: Any) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, AS_ON_WINDOWS, *options],
-        env={"PYTHONTZPATH": ""},  # Windows has no zones: they come from the package tzdata
+        # Windows has no zones: they come from the package tzdata.
+        env={"PYTHONTZPATH": "", **environment},
         input=given,
         capture_output=True,
     )
@@ -68,6 +70,23 @@ def test_password_file(portal: PortalSimulator, tmp_path: Path) -> None:
     code, out, err = plugin("-u", url_of(portal, "basic"), *login, *AT_DOCUMENTED_MOMENT)
     assert (code, err) == (0, "")
     assert out.startswith("CQD OK - ")
+
+
+def test_refused_login_is_remembered(portal: PortalSimulator, tmp_path: Path) -> None:
+    options = ("-u", url_of(portal, "basic"), "-l", "monitor", "--auth", "basic", "--insecure")
+    refused = (
+        "CQD UNKNOWN - logging in to 127.0.0.1 as monitor: HTTP 401 to Basic (of Basic); wrong "
+        "password or group, see --auth"
+    )
+    code, out, err = plugin(*options, CQD_PASSWORD="x")
+    assert (code, err) == (3, "")
+    assert out == f"{refused}, not remembered: this user has no home directory (--state-dir)\n"
+    where: Any = {"CQD_PASSWORD": "x", "LOCALAPPDATA": str(tmp_path)}
+    assert plugin(*options, **where) == (3, f"{refused}\n", "")
+    code, out, err = plugin(*options, **where)
+    assert (code, err) == (3, "")
+    assert out.startswith("CQD UNKNOWN - logging in to 127.0.0.1 as monitor: refused ")
+    assert len(list((tmp_path / "check_cqd_integration").iterdir())) == 2
 
 
 def test_what_is_taken_away_is_missed() -> None:

@@ -28,6 +28,8 @@ def script(shell: str) -> str:
     for action in parser._actions:
         if action.metavar == "FILE":
             action.complete = shtab.FILE  # type: ignore[attr-defined]
+        if action.metavar == "DIR":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         action.choices = WORDS.get(str(action.metavar))
     return shtab.complete(parser, shell).rstrip() + "\n"
 

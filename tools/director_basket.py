@@ -30,6 +30,7 @@ _CAPTIONS = {
     "critical": "Age critical",
     "auth": "Login scheme",
     "ca-file": "CA file",
+    "state-dir": "State directory",
 }
 _DESCRIPTIONS = {
     "password-file": "its first line is the password; not to be read by everybody",
@@ -139,12 +140,8 @@ def basket() -> dict[str, Any]:
             }
         },
         "ServiceTemplate": {
-            # The pipeline runs every 15 minutes.
+            # The pipeline runs every 15 minutes. A refused login is not tried at each check.
             "CQD integration": _service_template("CQD integration", "600", "300", "2"),
-            # Less often than the window in which a domain counts failed logins, mostly 30 minutes.
-            "CQD integration with login": _service_template(
-                "CQD integration with login", "2100", "2100", "1"
-            ),
         },
     }
 

@@ -1,9 +1,18 @@
-"""Logs in: what with, by which one scheme, and the handshake of that scheme.
+"""Logs in: what with, by which one scheme, the handshake of that scheme, and when not to try again.
 
 What others may use is named here. The modules of the schemes (``gss``, ``pyspnego``) are imported
 only when they are chosen. No module of this package knows the network.
 """
 
 from .choice import Connection, Credentials, Login, read_password, start_login
+from .refusals import Refusals, identity
 
-__all__ = ["Connection", "Credentials", "Login", "read_password", "start_login"]
+__all__ = [
+    "Connection",
+    "Credentials",
+    "Login",
+    "Refusals",
+    "identity",
+    "read_password",
+    "start_login",
+]

@@ -35,6 +35,8 @@ class Credentials(NamedTuple):
     """Send the channel binding."""
     is_plain_allowed: bool = False
     """Let a password be seen on the network."""
+    password_file: str = ""
+    """The identity of the file that the password was read from, if it was."""
 
     def __str__(self) -> str:
         return (self.username or "the user of the ticket cache")[:40]
@@ -94,6 +96,10 @@ class Login(Protocol):
         """Whether all was sent, so that another refusal is final."""
 
     @property
+    def may_count(self) -> bool:
+        """Whether a refusal now may count against the account: a password or its hash was sent."""
+
+    @property
     def likely_reason(self) -> str:
         """Why the portal may refuse it now."""
 
@@ -113,6 +119,7 @@ class BasicLogin:
 
     scheme = "Basic"
     is_complete = True
+    may_count = True
     is_bound = False
     likely_reason = "wrong password or group"
 

@@ -12,20 +12,21 @@ import gssapi
 from gssapi.raw import ChannelBindings, acquire_cred_with_password
 from gssapi.raw.misc import GSSError
 
-from ..errors import LoginError
+from ..errors import LoginError, RefusedError
 
 _KERBEROS = gssapi.MechType.kerberos
 _TICKET_STAYS_IN_MEMORY = "MEMORY:check_cqd_integration"
 
 _NO_TICKET = "there is no ticket; get one with kinit, or give --keytab"
 _FIRST_CODE = 2529638912
+_WRONG_KEY = 24
 _REASONS = {
     1: "the account has expired",
     6: "the KDC does not know this user",
     7: "the KDC knows no service HTTP/{host}; is the host given by its name, and its SPN set?",
     18: "the account is locked, disabled or expired",
     23: "the password has expired",
-    24: "the password or the key is wrong",
+    _WRONG_KEY: "the password or the key is wrong",
     32: "the ticket has expired; get a new one with kinit, or give --keytab",
     37: "the clocks of this host and of the KDC or the portal differ too much",
     41: "the portal cannot read the ticket; is its SPN HTTP/{host} on another account?",
@@ -51,6 +52,7 @@ class KerberosLogin:
     """One handshake: a ticket for the portal, and the portal's proof that it could read it."""
 
     scheme = "Negotiate"
+    may_count = False  # the KDC has accepted the password or key
     likely_reason = "wrong group or SPN"
 
     def __init__(
@@ -79,7 +81,8 @@ class KerberosLogin:
                 self._context = self._begin()
             return self._context.step(token) or b""
         except GSSError as error:
-            raise LoginError(self._reason(error)) from error
+            kind = RefusedError if error.min_code == _FIRST_CODE + _WRONG_KEY else LoginError
+            raise kind(self._reason(error)) from error
 
     def finish(self, token: bytes | None) -> None:
         """Verify the portal's proof; raises LoginError if there is none (RFC 4120, 3.2.4)."""

@@ -41,6 +41,11 @@ class NtlmLogin:
         """Tell whether the challenge was answered: that is the login attempt."""
         return self._context.complete
 
+    @property
+    def may_count(self) -> bool:
+        """Tell whether a refusal may count against the account."""
+        return self.is_complete
+
     def step(self, token: bytes | None) -> bytes:
         """Return the next token; raises LoginError for a challenge that is none."""
         try:

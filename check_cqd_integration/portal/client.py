@@ -23,6 +23,7 @@ from ..errors import (
     LoginError,
     PluginError,
     PortalError,
+    RefusedError,
     UnreachableError,
     UsageError,
 )
@@ -33,7 +34,7 @@ from .transport import Session
 from .trust import Trust
 
 if TYPE_CHECKING:
-    from ..auth import Credentials, Login
+    from ..auth import Credentials, Login, Refusals
 
 _STATUS = "/status"
 _MAX_REDIRECTS = 5
@@ -57,10 +58,12 @@ class Portal:
         trust: Trust,
         proxy: str | None = None,
         credentials: Credentials | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._url = url
         self._trust = trust
         self._credentials = credentials
+        self._refusals = refusals
         self._session = Session(proxy)
         self._offers = ""
         self._secrets = Secrets()
@@ -130,7 +133,9 @@ class Portal:
                 logged_in = True
                 step = deadline.step = f"logging in to {url.hostname} as {self._credentials}"
                 try:
-                    response = self._log_in(url, response, self._credentials, deadline)
+                    response = self._log_in_unless_refused(
+                        url, response, self._credentials, deadline
+                    )
                 except (LoginError, AnswerError) as error:
                     raise PortalError(f"{step}: {error}") from error
             if not response.is_redirect:
@@ -156,6 +161,30 @@ class Portal:
         )
         self._session.responses.append(response)
         self._note(response)
+        return response
+
+    def _log_in_unless_refused(
+        self,
+        url: SplitResult,
+        response: requests.Response,
+        credentials: Credentials,
+        deadline: Deadline,
+    ) -> requests.Response:
+        """Log in, and remember how it ended; if that was a refusal before, send nothing.
+
+        Raises what ``_log_in`` does.
+        """
+        if self._refusals is None:
+            return self._log_in(url, response, credentials, deadline)
+        host = url.hostname or ""
+        self._refusals.check(host)
+        try:
+            response = self._log_in(url, response, credentials, deadline)
+        except RefusedError as error:
+            raise LoginError(f"{error}{self._refusals.remember(host, str(error))}") from error
+        if response.status_code // 100 != 5:
+            self._refusals.forget()
+            self._refusals = None  # what is refused after that is not for the credentials
         return response
 
     def _log_in(
@@ -201,7 +230,8 @@ class Portal:
             if response.status_code != 401:
                 return response
             if login.is_complete or reply is None or not (token := login.step(reply)):
-                raise LoginError(
+                kind = RefusedError if login.may_count else LoginError
+                raise kind(
                     f"HTTP 401 to {login.scheme} (of {self._offers}); {login.likely_reason}"
                     f"{_hint(login) or ', see --auth'}"
                 )

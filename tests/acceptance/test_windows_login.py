@@ -25,7 +25,11 @@ class Plugin:
 
     def __init__(self, lab: WindowsLoginLab) -> None:
         self.lab = lab
-        self.environment = {"PATH": os.environ["PATH"], **lab.environment}
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],  # of this test alone
+            **lab.environment,
+        }
         self.password = ""
 
     def __call__(self, base: str, *options: str) -> tuple[int, str]:
@@ -322,7 +326,7 @@ def test_windows_name_is_none_of_kerberos(plugin: Plugin) -> None:
 def test_account_that_is_locked(plugin: Plugin) -> None:
     plugin.password = "hunter2"
     acceptor = plugin.lab.acceptor()
-    options = ("--auth", "kerberos", "-l", "monitor2@CQD.TEST")
+    options = ("--auth", "kerberos", "-l", "monitor2@CQD.TEST", "--login-retry", "0")
     reasons = [plugin(acceptor.url, *options)[1].split(": ", 1)[1] for _ in range(4)]
     assert reasons == 3 * ["the password or the key is wrong\n"] + [
         "the account is locked, disabled or expired\n"

@@ -114,17 +114,17 @@ def test_nothing_is_used_that_does_not_exist(path: Path) -> None:
     assert variables <= known
 
 
-def test_intervals_are_those_that_readme_counts_failed_logins_with() -> None:
+def test_services_that_log_in_run_as_often_as_all_others() -> None:
     """Each was changed once without a test that failed."""
+    settings = ("check_interval", "retry_interval", "max_check_attempts")
     icinga = (CONTRIB / "icinga" / "cqd_services.conf").read_text(encoding="utf-8")
-    for setting in ("check_interval = 35m", "retry_interval = 35m", "max_check_attempts = 1"):
-        assert f"\n\t{setting}\n" in icinga
-    assert icinga.count('import "cqd-integration-login"') == 2
+    found = {name: re.findall(rf"\b{name} = (\w+)", icinga) for name in settings}
+    assert list(found.values()) == [["10m"], ["5m"], ["2"]]
+    assert icinga.count('\timport "cqd-integration"\n') == icinga.count("apply Service") == 2
     assert icinga.count("\tcommand_endpoint = host.vars.cqd_endpoint") == 2
     basket = json.loads((CONTRIB / "icinga" / "director-basket.json").read_text(encoding="utf-8"))
-    template = basket["ServiceTemplate"]["CQD integration with login"]
-    settings = ("check_interval", "retry_interval", "max_check_attempts")
-    assert [template[name] for name in settings] == ["2100", "2100", "1"]
+    [template] = basket["ServiceTemplate"].values()
+    assert [template[name] for name in settings] == ["600", "300", "2"]
     assert basket["Command"]["cqd_integration"]["timeout"] == "60"
 
     text = (CONTRIB / "nagios" / "cqd_integration.cfg").read_text(encoding="utf-8")
@@ -132,13 +132,12 @@ def test_intervals_are_those_that_readme_counts_failed_logins_with() -> None:
         dict(line.split(None, 1) for line in body.strip().splitlines())
         for body in re.findall(r"^define \w+ \{\n(.*?)^\}", text, re.M | re.S)
     ]
-    [login] = [found for found in objects if found.get("name") == "cqd-service-login"]
-    assert [login[name] for name in settings] == ["35", "35", "1"]
+    [service] = [found for found in objects if "name" in found]
+    assert [service[name] for name in settings] == ["5", "1", "3"]
     assert "notification_options" not in text  # generic-service has UNKNOWN
-    with_login = {o["command_name"] for o in objects if "--username" in o.get("command_line", "")}
-    for found in objects:
-        if found.get("check_command", "").partition("!")[0] in with_login:
-            assert found["use"] == "cqd-service-login"
+    services = [found for found in objects if "service_description" in found]
+    assert {found["use"] for found in services} == {service["name"]} == {"cqd-service"}
+    assert not {setting for found in services for setting in found} & set(settings)
     [patience] = re.findall(r"check_nrpe .* -t (\d+) ", text)
     assert OPTIONS["--timeout"].default < int(patience) < 60
 

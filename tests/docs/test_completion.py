@@ -62,7 +62,7 @@ def test_files_lie_where_shells_look_for_them(directory: Path) -> None:
 def test_options(directory: Path) -> None:
     assert completed(directory, "-") == OPTIONS
     assert completed(directory, "--http", "--st") == [
-        *("--stage", "--streak-warning", "--streak-critical"),
+        *("--stage", "--streak-warning", "--streak-critical", "--state-dir"),
     ]
 
 

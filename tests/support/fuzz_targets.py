@@ -105,7 +105,8 @@ LONGEST = 8
 """Answers: more than any login or chain of redirects that is followed."""
 LIMIT = 20
 MARGIN = 5
-LOGIN = ("-vvv", "-l", "monitor")
+LOGIN = ("-vvv", "-l", "monitor", "--state-dir", f"{os.devnull}/none")
+"""Each is a first login: nothing can be remembered there."""
 PROXY = ("--proxy", "http://127.0.0.1:{port}")
 OVER_THE_NETWORK: tuple[tuple[str, Options], ...] = (
     ("http", ()),
