@@ -9,12 +9,15 @@ import json
 import re
 import shlex
 from configparser import ConfigParser
-from datetime import date, datetime, timezone
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import check_command
+import graphite
 import pytest
-from dashboard import DASHBOARD, MEASUREMENT
+import readme
+from dashboard import MEASUREMENT, rendered
 from day import answers, checks
 from expected import LABELS
 from graphite_templates import TEMPLATES, templates
@@ -26,7 +29,7 @@ from check_cqd_integration.options import build_parser, parse
 
 PROGRAM = "check_cqd_integration"
 CONTRIB = README.parent / "contrib"
-COMMAND = CONTRIB / "icinga" / "cqd_integration.conf"
+COMMAND = check_command.rendered(check_command.COMMAND_FILE.read_text(encoding="utf-8"))
 FILES = sorted(path for path in CONTRIB.rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 OPTIONS = {action.option_strings[-1]: action for action in build_parser()._actions}
@@ -49,14 +52,15 @@ def arguments() -> dict[str, dict[str, str]]:
     """Return the settings of each argument of the CheckCommand, as they are written."""
     return {
         found["option"]: dict(SETTING.findall(found["settings"]))
-        for found in ARGUMENT.finditer(COMMAND.read_text(encoding="utf-8"))
+        for found in ARGUMENT.finditer(COMMAND)
     }
 
 
-def test_help_readme_and_manual_page_have_every_option() -> None:
+def test_help_readme_and_manual_page_have_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(README.parent)
     texts = (
         build_parser().format_help(),
-        README.read_text(encoding="utf-8"),
+        readme.rendered(README.read_text(encoding="utf-8")),
         page().replace(r"\-", "-"),
     )
     for text in texts:
@@ -87,18 +91,16 @@ def quoted(text: str) -> str:
 
 
 def test_every_switch_is_off() -> None:
-    text = COMMAND.read_text(encoding="utf-8")
     switches = {name for name, action in CHECKED.items() if not action.metavar} - {"--verbose"}
-    off = {name for name in CHECKED if f"\tvars.{variable_of(name)} = false\n" in text}
+    off = {name for name in CHECKED if f"\tvars.{variable_of(name)} = false\n" in COMMAND}
     assert off == switches
 
 
 def test_icinga_is_more_patient_than_the_plugin() -> None:
     """By default: Icinga gives a minute."""
-    text = COMMAND.read_text(encoding="utf-8")
     default = OPTIONS["--timeout"].default
-    assert f"\tvars.cqd_integration_timeout = {default:g}\n" in text
-    assert "\ttimeout = 1m\n" in text
+    assert f"\tvars.cqd_integration_timeout = {default:g}\n" in COMMAND
+    assert "\ttimeout = 1m\n" in COMMAND
     assert default < 60
 
 
@@ -222,12 +224,12 @@ def test_command_of_icinga_takes_one_limit(
 
 # --- graphs ---------------------------------------------------------------------------------------
 
-NOW = datetime(2026, 11, 24, 9, 7, tzinfo=timezone.utc)
+DRAWN = list(templates(graphite.rendered()))
 
 
 @pytest.fixture
 def dashboard() -> Any:
-    return json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    return json.loads(rendered())
 
 
 def asked(panel: dict[str, Any]) -> list[tuple[str, str]]:
@@ -247,9 +249,7 @@ def test_graphs_show_every_label_and_every_limit_that_can_be_drawn(dashboard: An
         if row.can_be_drawn
     }
     in_grafana = [pair for panel in dashboard["panels"] for pair in asked(panel)]
-    in_graphite = [
-        (curve.label, curve.field) for template in templates() for curve in template.curves
-    ]
+    in_graphite = [(curve.label, curve.field) for template in DRAWN for curve in template.curves]
     assert sorted(in_grafana) == sorted(in_graphite) == sorted(expected)
     for panel in dashboard["panels"]:
         rows = [LABELS[label] for label, _ in asked(panel)]
@@ -292,10 +292,10 @@ def test_dashboard_is_of_no_installation(dashboard: Any) -> None:
 
 
 def test_templates_for_graphite_are_those_of_the_dashboard(dashboard: Any) -> None:
-    titles = [template.parameters["title"] for template in templates()]
+    titles = [template.parameters["title"] for template in DRAWN]
     assert titles == [panel["title"] for panel in dashboard["panels"]]
-    command = re.findall(r'^object CheckCommand "(\w+)"', COMMAND.read_text("utf-8"), re.M)
-    for template, panel in zip(templates(), dashboard["panels"]):
+    command = re.findall(r'^object CheckCommand "(\w+)"', COMMAND, re.M)
+    for template, panel in zip(DRAWN, dashboard["panels"]):
         assert [template.check_command] == command == [MEASUREMENT]
         assert len({curve.name for curve in template.curves}) == len(template.curves)
         assert {(curve.label, curve.field) for curve in template.curves} == set(asked(panel))
@@ -304,7 +304,7 @@ def test_templates_for_graphite_are_those_of_the_dashboard(dashboard: Any) -> No
             factor = {"minutes": 1 / 60, "hours": 1 / 3600}.get(unit, 1)
             assert curve.factor == pytest.approx(factor)
     # The module takes what follows a colon for a wildcard, and drops it.
-    for line in TEMPLATES.read_text(encoding="utf-8").splitlines():
+    for line in graphite.rendered().splitlines():
         assert line.startswith(";") or ":" not in line
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from director_basket import BASKET, COMMAND, options
+from director_basket import COMMAND, options, rendered
 
 from check_cqd_integration.errors import UsageError
 from check_cqd_integration.options import WORDS, build_parser
@@ -14,7 +14,7 @@ from check_cqd_integration.options import WORDS, build_parser
 
 @pytest.fixture(scope="module")
 def basket() -> Any:
-    return json.loads(BASKET.read_text(encoding="utf-8"))
+    return json.loads(rendered())
 
 
 def test_every_option_is_an_argument_with_a_field(basket: Any) -> None:

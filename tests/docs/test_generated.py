@@ -18,10 +18,13 @@ def test_only_what_is_old_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And a part that is made of others is put where it belongs, whatever it was."""
-    monkeypatch.chdir(tmp_path)  # to come back to
+    monkeypatch.chdir(ROOT)
     copies = {tmp_path / path.name: (path, render) for path, render in GENERATED.items()}
-    for copy, (path, _) in copies.items():
-        copy.write_bytes(path.read_bytes())
+    texts = {
+        copy: render(path.read_text(encoding="utf-8")) for copy, (path, render) in copies.items()
+    }
+    for copy, text in texts.items():
+        copy.write_text(text, encoding="utf-8")
     changes = {
         "README.md": ("| `--http` | plain HTTP |\n", ""),
         "cqd_integration.conf": ('"$cqd_integration_url$"', '"$cqd_integration_uri$"'),
@@ -37,5 +40,4 @@ def test_only_what_is_old_is_written(
     assert capsys.readouterr().out == (
         "written: README.md\nwritten: cqd_integration.conf\nwritten: director-basket.json\n"
     )
-    for copy, (path, _) in copies.items():
-        assert copy.read_bytes() == path.read_bytes()
+    assert {copy: copy.read_text(encoding="utf-8") for copy in copies} == texts

@@ -54,10 +54,10 @@ class Template(NamedTuple):
     parameters: dict[str, str]
 
 
-def templates() -> Iterator[Template]:
-    """Yield all templates in their order."""
+def templates(text: str | None = None) -> Iterator[Template]:
+    """Yield all templates in their order: of the committed file, if no other text is given."""
     parser = _Parser(delimiters=["="], comment_prefixes=[";"], strict=True)
-    parser.read_string(TEMPLATES.read_text(encoding="utf-8"))
+    parser.read_string(TEMPLATES.read_text(encoding="utf-8") if text is None else text)
     sections = {
         section: {key: _unquoted(value) for key, value in parser.items(section)}
         for section in parser.sections()
