@@ -7,7 +7,6 @@ names what it has changed. test_generated.py fails as long as that would be anyt
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,7 +36,6 @@ def old_files() -> Iterator[tuple[Path, str]]:
 
 
 def main() -> None:
-    os.chdir(ROOT)  # the examples of README.md name their files from there
     for path, text in old_files():
         path.write_text(text, encoding="utf-8")
         print(f"written: {path.relative_to(ROOT)}")

@@ -51,7 +51,10 @@ def _example(match: re.Match[str]) -> str:
     elif match["options"] == _DOCUMENTED:
         code, output = _asked("documented", DOCUMENTED_MOMENT)
     else:
-        code, output = _run(*shlex.split(match["options"]))
+        words = shlex.split(match["options"])
+        file = words.index("--input") + 1
+        words[file] = str(README.parent / words[file])
+        code, output = _run(*words)
     shown = f"exit code {code}\n" if "exit code" in match["output"] else ""
     return match["command"] + output + shown
 
@@ -66,4 +69,6 @@ def _run(*options: str) -> tuple[int, str]:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         code = main(options)
+    if "this is a bug" in output.getvalue():
+        raise RuntimeError(output.getvalue())  # no example of anything
     return code, masked(output.getvalue())

@@ -111,7 +111,7 @@ def next_step(checkout: Checkout) -> str:
 
 
 def main(page: str) -> int:
-    os.chdir(ROOT)  # the examples name their files from there
+    os.chdir(ROOT)
     checkout = Checkout(
         version=__version__,
         today=datetime.now(timezone.utc).date(),

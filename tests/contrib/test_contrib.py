@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import check_command
+import director_basket
 import graphite
 import pytest
 import readme
@@ -56,8 +57,7 @@ def arguments() -> dict[str, dict[str, str]]:
     }
 
 
-def test_help_readme_and_manual_page_have_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(README.parent)
+def test_help_readme_and_manual_page_have_every_option() -> None:
     texts = (
         build_parser().format_help(),
         readme.rendered(README.read_text(encoding="utf-8")),
@@ -124,7 +124,7 @@ def test_services_that_log_in_run_as_often_as_all_others() -> None:
     assert list(found.values()) == [["10m"], ["5m"], ["2"]]
     assert icinga.count('\timport "cqd-integration"\n') == icinga.count("apply Service") == 2
     assert icinga.count("\tcommand_endpoint = host.vars.cqd_endpoint") == 2
-    basket = json.loads((CONTRIB / "icinga" / "director-basket.json").read_text(encoding="utf-8"))
+    basket = director_basket.basket()
     [template] = basket["ServiceTemplate"].values()
     assert [template[name] for name in settings] == ["600", "300", "2"]
     assert basket["Command"]["cqd_integration"]["timeout"] == "60"
@@ -205,8 +205,7 @@ def test_command_of_icinga_takes_one_limit(
 ) -> None:
     """As Icinga fills it: what has no variable is left out, an empty one is passed as it is."""
     if of_director:
-        basket = json.loads(COMMAND.with_name("director-basket.json").read_text(encoding="utf-8"))
-        of_command = basket["Command"]["cqd_integration"]["arguments"]
+        of_command = director_basket.basket()["Command"]["cqd_integration"]["arguments"]
         macros = {name: argument.get("value", "") for name, argument in of_command.items()}
     else:
         macros = {name: found.get("value", "").strip('"') for name, found in arguments().items()}

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from expected import LABELS, Label
-from readme import EXAMPLE, README
+from readme import EXAMPLE, README, rendered
 
 from check_cqd_integration.options import build_parser
 
@@ -18,6 +18,16 @@ def rows_of(section: str) -> list[list[str]]:
     [body] = re.findall(rf"^## {section}\n(.*?)^## ", TEXT, re.MULTILINE | re.DOTALL)
     table = body.partition("|---")[2].partition("\n\n")[0].splitlines()[1:]
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table]
+
+
+def test_bug_is_no_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    def main(options: object) -> int:
+        print("CQD UNKNOWN - this is a bug: NameError")
+        return 3
+
+    monkeypatch.setattr("readme.main", main)
+    with pytest.raises(RuntimeError, match="NameError"):
+        rendered(TEXT)
 
 
 def test_no_output_with_perfdata_is_written_by_hand() -> None:
