@@ -94,6 +94,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "portal/saved": ("portal/test_saved.py", "test_integration_log.py"),
     "portal/answer": ("portal/test_saved.py", "portal/test_client.py"),
     "portal/deadline": ("portal/test_deadline.py", "portal/test_saved.py"),
+    "auth/refusals": ("auth/test_refusals.py",),
     "auth/choice": ("auth",),
     "auth/pyspnego": ("auth",),
     "auth/channel_binding": ("auth",),
