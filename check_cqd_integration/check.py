@@ -108,8 +108,10 @@ def _credentials(options: Namespace) -> Credentials | None:
                 raise UsageError(f"--{option.replace('_', '-')} needs --username")
     if scheme == "none":
         return None
-    from .auth import Credentials, identity, read_password
+    from .auth import Credentials, check_keytab, identity, read_password
 
+    if options.keytab is not None:
+        check_keytab(options.keytab)
     password, password_file = None, ""
     if options.username is not None:
         if options.password_file is not None:

@@ -4,7 +4,7 @@ What others may use is named here. The modules of the schemes (``gss``, ``pyspne
 only when they are chosen. No module of this package knows the network.
 """
 
-from .choice import Connection, Credentials, Login, read_password, start_login
+from .choice import Connection, Credentials, Login, check_keytab, read_password, start_login
 from .refusals import Refusals, identity
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Credentials",
     "Login",
     "Refusals",
+    "check_keytab",
     "identity",
     "read_password",
     "start_login",

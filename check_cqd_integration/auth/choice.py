@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -58,8 +59,7 @@ def read_password(path: str) -> str:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode):
                 raise UsageError(f"--password-file {path} is not a regular file")
-            if os.name == "posix" and mode & stat.S_IROTH:
-                raise UsageError(f"--password-file {path} may be read by everybody; chmod o-r it")
+            _refuse_if_public("--password-file", path, mode)
             line = file.readline(_MAX_PASSWORD + 1)
     except OSError as error:
         raise UsageError(f"--password-file {path}: {error.strerror}") from error
@@ -73,6 +73,20 @@ def read_password(path: str) -> str:
     if len(line) > _MAX_PASSWORD:
         raise UsageError(f"--password-file {path} begins with a line of more than 4 KiB")
     return password
+
+
+def check_keytab(path: str) -> None:
+    """Raise UsageError if a keytab may be read by everybody; what else is wrong, the login tells.
+
+    Its keys are worth as much as the password.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        _refuse_if_public("--keytab", path, os.stat(path).st_mode)
+
+
+def _refuse_if_public(option: str, path: str, mode: int) -> None:
+    if os.name == "posix" and mode & stat.S_IROTH:
+        raise UsageError(f"{option} {path} may be read by everybody; chmod o-r it")
 
 
 class Connection(NamedTuple):

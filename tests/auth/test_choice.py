@@ -11,9 +11,16 @@ from types import SimpleNamespace
 
 import pytest
 import trustme
+from expected import Run
 
 from check_cqd_integration.auth import pyspnego
-from check_cqd_integration.auth.choice import Connection, Credentials, read_password, start_login
+from check_cqd_integration.auth.choice import (
+    Connection,
+    Credentials,
+    check_keytab,
+    read_password,
+    start_login,
+)
 from check_cqd_integration.errors import LoginError, UsageError
 
 
@@ -81,6 +88,28 @@ def test_refused_if_a_pipe_without_waiting_for_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         read_password(str(path))
     assert str(refused.value) == f"--password-file {path} is not a regular file"
+
+
+def test_keytab_that_everybody_may_read_is_refused(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "monitor.keytab"
+    path.write_bytes(b"\x05\x02")
+    path.chmod(0o604)
+    assert run("-H", "cqd.example.com", "-l", "monitor@CQD.TEST", "--keytab", str(path)) == (
+        3,
+        f"CQD UNKNOWN - --keytab {path} may be read by everybody; chmod o-r it\n",
+    )
+
+
+def test_keytab_for_owner_and_group_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.keytab"
+    path.touch(0o640)
+    path.chmod(0o640)
+    check_keytab(str(path))
+
+
+@pytest.mark.parametrize("name", ["none", "a\0b"])
+def test_keytab_that_is_not_there_is_for_the_login_to_tell(tmp_path: Path, name: str) -> None:
+    check_keytab(str(tmp_path / name))
 
 
 def test_password_shows_in_no_representation() -> None:
