@@ -48,6 +48,8 @@ class Trust(NamedTuple):
                 ) from error
             except OSError as error:
                 raise UsageError(f"--client-cert {files}: {error.strerror}") from error
+            # TLS 1.3 has no renegotiation: what wants it for one path alone asks so.
+            context.post_handshake_auth = True
         return context
 
     def _believing(self) -> ssl.SSLContext:

@@ -133,6 +133,8 @@ class WindowsLoginLab:
     def apache_url(self, path: str) -> str:
         """Below /kerberos, /ntlm, /negotiate, /basic a login is needed; elsewhere it is not.
 
+        Below /client-certificate one is asked for, as soon as it is known what is asked for.
+
         Unlike the acceptors Apache checks no channel binding.
         """
         return f"https://localhost:{self._https_port}{path}"
@@ -377,6 +379,11 @@ class WindowsLoginLab:
             "</Location>",
             f"<VirtualHost 127.0.0.1:{self._https_port}>",
             *self._tls(),
+            "  SSLProtocol TLSv1.3",
+            f"  SSLCACertificateFile {self.ca_file}",
+            "  <Location /client-certificate>",
+            "    SSLVerifyClient require",  # asked for after the handshake
+            "  </Location>",
             "</VirtualHost>",
             f"<VirtualHost 127.0.0.1:{self._client_certificate_port}>",
             *self._tls(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import select
 import socket
 import ssl
 import subprocess
@@ -12,8 +14,17 @@ from typing import Any
 
 import pytest
 import trustme
-from expected import AT_DOCUMENTED_MOMENT, OVER_THE_NETWORK, Run, critical, unknown
-from raw_server import lookup_fails, raw_server
+from expected import (
+    AT_DOCUMENTED_MOMENT,
+    HEAD,
+    OVER_THE_NETWORK,
+    WITHOUT_DATE,
+    Run,
+    critical,
+    unknown,
+)
+from portal_simulator import DOCUMENTED
+from raw_server import PATIENCE, lookup_fails, raw_server, read_head
 from tls_portal import CA, Files, https_portal, server_tls
 
 from check_cqd_integration.portal import trust
@@ -130,6 +141,38 @@ def test_server_is_told_that_it_is_http_1_1(run: Run, pem_files: Files) -> None:
     with raw_server(handler) as port:
         run("-u", f"https://localhost:{port}/", "--ca-file", pem_files.ca)
     assert spoken == ["http/1.1"]
+
+
+def test_client_certificate_that_is_asked_for_after_the_handshake(
+    run: Run, pem_files: Files
+) -> None:
+    tls = server_tls()
+    tls.minimum_version = ssl.TLSVersion.TLSv1_3
+    tls.load_verify_locations(pem_files.ca)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.post_handshake_auth = True  # a server with this does not ask in the handshake
+    shown: list[Any] = []
+
+    def portal(connection: socket.socket, over: threading.Event) -> None:
+        with tls.wrap_socket(connection, server_side=True) as encrypted:
+            read_head(encrypted)
+            encrypted.verify_client_post_handshake()
+            encrypted.setblocking(False)
+            while not shown:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    encrypted.recv(1)  # asks, and then takes what is shown
+                with contextlib.suppress(ValueError):  # not yet
+                    shown.extend(filter(None, [encrypted.getpeercert()]))
+                if not shown and not select.select([encrypted], [], [], PATIENCE)[0]:
+                    return
+            encrypted.settimeout(PATIENCE)
+            encrypted.sendall(HEAD + b"\r\n" + DOCUMENTED)
+
+    with raw_server(portal) as port:
+        options = ("--ca-file", pem_files.ca, "--client-cert", pem_files.client)
+        outcome = run("-u", f"https://localhost:{port}/", *options, *AT_DOCUMENTED_MOMENT)
+    assert outcome == (2, WITHOUT_DATE)
+    assert [each["subjectAltName"] for each in shown] == [(("DNS", "client.example.com"),)]
 
 
 def test_client_certificate(run: Run, pem_files: Files) -> None:
