@@ -19,7 +19,7 @@ from . import contexts
 from .contexts import Measure, Trouble
 from .errors import UsageError
 from .pipeline import Clock
-from .portal import Answer, Deadline
+from .portal import Answer, Deadline, Secrets
 from .report import clean, first_line
 from .resource import IntegrationLog
 from .summary import StatusText, worst
@@ -35,6 +35,10 @@ class Source(Protocol):
     @property
     def exchange(self) -> list[str]:
         """What went over the wire so far, line by line, without secrets."""
+
+    @property
+    def secrets(self) -> Secrets:
+        """What was sent so far, and must not be shown if it comes back."""
 
     def fetch(self, deadline: Deadline) -> Answer:
         """Return the answer or raise a PluginError, noting its steps in the deadline."""
@@ -58,6 +62,7 @@ def run(options: Namespace) -> tuple[int, list[str]]:
         fetch=lambda: deadline.run(lambda: source.fetch(deadline)),
         clock=lambda: _clock(options),
         stages=stages,
+        secrets=source.secrets,
     )
     summary = StatusText(log, options.verbose, source.exchange)
     check = Check(log, summary, *build_contexts(options, stages))
@@ -70,8 +75,9 @@ def run(options: Namespace) -> tuple[int, list[str]]:
         if not deadline.left_work:
             source.close()
     state = worst(check.results)
-    lines = [first_line(str(state), check.summary_str, check.perfdata)]
-    lines += [clean(line) for line in check.verbose_str]
+    blanked = source.secrets.blanked
+    lines = [first_line(str(state), blanked(check.summary_str), check.perfdata)]
+    lines += [clean(blanked(line)) for line in check.verbose_str]
     return int(state), lines
 
 

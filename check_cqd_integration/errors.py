@@ -6,9 +6,31 @@ and, where that is known, what to do. It never holds a password, token or URL wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+_LONGEST = 40
+
+
+class Said(str):
+    """A text of the portal, as it came; in a message it is cut and stands in quotation marks."""
+
+    __slots__ = ()
+
 
 class PluginError(Exception):
-    """The check cannot tell how the portal is: UNKNOWN."""
+    """The check cannot tell how the portal is: UNKNOWN.
+
+    Its arguments are the parts of its text.
+    """
+
+    def __str__(self) -> str:
+        return "".join(_quoted(part) if isinstance(part, Said) else part for part in self.args)
+
+    def hide(self, is_secret: Callable[[str], bool], hidden: str) -> None:
+        """Put something in place of each text of the portal that must not be shown."""
+        self.args = tuple(
+            hidden if isinstance(part, Said) and is_secret(part) else part for part in self.args
+        )
 
 
 class UsageError(PluginError):
@@ -33,3 +55,7 @@ class UnreachableError(PortalError):
 
 class AnswerError(PluginError):
     """The answer was read, but is not what the Data API documents: UNKNOWN."""
+
+
+def _quoted(text: str) -> str:
+    return f"'{text[:_LONGEST]}{'...' if len(text) > _LONGEST else ''}'"

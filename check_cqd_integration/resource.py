@@ -10,7 +10,7 @@ from nagiosplugin import Metric, Resource
 
 from .errors import PluginError
 from .pipeline import Clock, Pipeline, Stage, build_pipeline, parse_status
-from .portal import Answer
+from .portal import NO_SECRETS, Answer, Secrets
 
 if TYPE_CHECKING:
     from .pipeline.log import Excerpt
@@ -27,10 +27,13 @@ class IntegrationLog(Resource):
         fetch: Callable[[], Answer],
         clock: Callable[[], Clock],
         stages: Collection[str],
+        secrets: Secrets = NO_SECRETS,
     ) -> None:
         self._fetch = fetch
         self._clock = clock
         self.stages = stages
+        self.secrets = secrets
+        """What must not be shown of what the portal says."""
         self.pipeline: Pipeline | None = None
         """What was read, for the long output; None if it could not be read."""
         self.zone: tzinfo | None = None
@@ -53,6 +56,7 @@ class IntegrationLog(Resource):
             self.pipeline = build_pipeline(parse_status(answer.body, clock.date_order), clock)
         except PluginError as error:
             self.unread = answer
+            self.secrets.hide_in(error)
             return [Metric("trouble", error)]
         return [
             *self._of_stages(self.pipeline),
@@ -74,11 +78,14 @@ class IntegrationLog(Resource):
         try:
             listed = log.parse_log(fetch(), self._clock())
         except PluginError as error:
+            self.secrets.hide_in(error)
             self.excerpt = log.Excerpt(problem=str(error))
         except Exception as error:
             self.excerpt = log.Excerpt(problem=f"this is a bug: {type(error).__name__}")
         else:
-            self.excerpt = log.Excerpt(log.select_entries(stages, listed, count))
+            tell = self.secrets.told
+            entries = log.select_entries(stages, listed, count)
+            self.excerpt = log.Excerpt(tuple(entry.told(tell) for entry in entries))
 
     def _of_stages(self, seen: Pipeline) -> Iterator[Metric]:
         for name, stage in seen.stages().items():

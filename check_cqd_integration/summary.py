@@ -86,7 +86,8 @@ class StatusText(Summary):
             lines += self._hints(results)
         if self._verbosity >= 3:
             lines += self._exchange
-            if self._log.unread is not None and (excerpt := self._log.unread.excerpt()):
+            unread, secrets = self._log.unread, self._log.secrets
+            if unread is not None and (excerpt := unread.excerpt(secrets)):
                 lines.append(f"answer: {excerpt}")
         return lines
 

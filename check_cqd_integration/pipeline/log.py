@@ -7,7 +7,7 @@ failure can be read. It names no categories; an entry is taken for one of a stag
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -36,6 +36,10 @@ class Entry(NamedTuple):
         text = f"{self.category} {self.description}"
         spoken_of = [stage for stage, words in _WORDS.items() if words.search(text)]
         return spoken_of[0] if len(spoken_of) == 1 else None
+
+    def told(self, tell: Callable[[str], str]) -> Entry:
+        """Return the same with what may be told of its words."""
+        return Entry(self.moment, tell(self.category), tell(self.description))
 
 
 class Excerpt(NamedTuple):

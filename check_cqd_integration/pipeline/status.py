@@ -12,8 +12,8 @@ import re
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
-from ..errors import AnswerError
-from .timestamps import kind_of, parse_timestamp, quoted
+from ..errors import AnswerError, Said
+from .timestamps import kind_of, parse_timestamp
 
 Timestamps = tuple[datetime, ...]
 
@@ -119,7 +119,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for key, value in pairs:
         if key in mapping:
-            raise AnswerError(f"{quoted(key)} is given twice")
+            raise AnswerError(Said(key), " is given twice")
         mapping[key] = value
     return mapping
 

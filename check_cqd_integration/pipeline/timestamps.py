@@ -12,7 +12,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from ..errors import AnswerError
+from ..errors import AnswerError, Said
 
 DATE_ORDERS = ("mdy", "dmy")
 """Month or day first, in a timestamp that is not ISO."""
@@ -50,7 +50,7 @@ def parse_timestamp(name: str, value: Any, date_order: str = "mdy") -> datetime 
     except ValueError:
         example = {"mdy": "01/18/2015", "dmy": "18/01/2015"}[date_order]
         raise AnswerError(
-            f"{name} is not a timestamp like {example} 10:30:13: {quoted(value)}"
+            f"{name} is not a timestamp like {example} 10:30:13: ", Said(value)
         ) from None
     return None if moment.replace(tzinfo=None) == _NOT_SET else moment
 
@@ -62,7 +62,7 @@ def _of_a_culture(name: str, match: re.Match[str], date_order: str) -> datetime:
     if month > 12 >= day:
         other = next(order for order in DATE_ORDERS if order != date_order)
         raise AnswerError(
-            f"{name} has no month {month}: {quoted(match[0])}; is it --date-order {other}?"
+            f"{name} has no month {month}: ", Said(match[0]), f"; is it --date-order {other}?"
         )
     hour = int(match["hour"])
     if match["half"]:
@@ -78,8 +78,3 @@ def kind_of(value: Any) -> str:
     """Return what a value of JSON is, in words."""
     kinds = {dict: "an object", list: "a list", str: "a text", float: "a number", bool: "a boolean"}
     return kinds.get(type(value), "null")
-
-
-def quoted(text: str) -> str:
-    """Return a text of the portal as it stands in a message."""
-    return f"'{text[:40]}{'...' if len(text) > 40 else ''}'"

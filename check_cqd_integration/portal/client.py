@@ -24,12 +24,14 @@ from ..errors import (
     PluginError,
     PortalError,
     RefusedError,
+    Said,
     UnreachableError,
     UsageError,
 )
-from .answer import Answer, Secrets, read_limited
+from .answer import Answer, read_limited
 from .deadline import Deadline
 from .reasons import NOT_HTTP, TRY_AGAIN, ClosedError
+from .secrets import HIDDEN, Secrets
 from .transport import Session
 from .trust import Trust
 
@@ -42,6 +44,7 @@ _LONGEST = 200
 """Characters of an address, which a redirect may have brought, in what went over the wire."""
 _QUERY = re.compile("[;?=]([^;?=&#]{4,})(?=[;?&#]|$)")
 """Values of the query, which may be secret; but not those so short that any answer holds them."""
+_TOKEN = re.compile("[A-Za-z0-9+/]{16,}")
 _CHUNK = 16384
 _SCHEMES = ("Negotiate", "NTLM", "Basic", "Digest", "Bearer")
 _HEADERS_WITHOUT_SECRETS = ("server", "date", "content-type", "content-length")
@@ -66,12 +69,13 @@ class Portal:
         self._refusals = refusals
         self._session = Session(proxy)
         self._offers = ""
-        self._secrets = Secrets()
+        self.secrets = Secrets()
+        """What was sent, and must not be shown if it comes back."""
         for value in _QUERY.findall(url):
-            self._secrets.add(value)
-            self._secrets.add(unquote_plus(value))
+            self.secrets.add(value)
+            self.secrets.add(unquote_plus(value))
         if credentials:
-            self._secrets.add(credentials.password)
+            self.secrets.add(credentials.password)
         self.exchange: list[str] = []
         """What went over the wire, line by line, secrets left out."""
 
@@ -87,7 +91,7 @@ class Portal:
         self._url = response.url
         seconds = time.monotonic() - began
         self.exchange.append(f"{len(body)} bytes in {seconds:.3f}s")
-        return Answer(body, _date(response), seconds, self._secrets)
+        return Answer(body, _date(response), seconds)
 
     def fetch_log(self, deadline: Deadline) -> bytes:
         """Ask for the log whose status was fetched, on the same connection.
@@ -137,7 +141,7 @@ class Portal:
                         url, response, self._credentials, deadline
                     )
                 except (LoginError, AnswerError) as error:
-                    raise PortalError(f"{step}: {error}") from error
+                    raise PortalError(f"{step}: ", *error.args) from error
             if not response.is_redirect:
                 return response
             _read(response)  # so that its connection can carry the next request
@@ -150,8 +154,8 @@ class Portal:
         deadline: Deadline,
         authorization: str | None = None,
     ) -> requests.Response:
-        self.exchange.append(f"GET {_without_query(url)}{' with a token' if authorization else ''}")
-        self._secrets.add((authorization or "").partition(" ")[2])
+        self.exchange.append(f"GET {self._place(url)}{' with a token' if authorization else ''}")
+        self.secrets.add((authorization or "").partition(" ")[2])
         response = self._session.get(
             url.geturl(),
             headers={"Authorization": authorization},
@@ -252,10 +256,13 @@ class Portal:
         allowed = same_origin or (upgraded and same_host and self._credentials is None)
         if allowed and "@" not in target.netloc:
             return target
-        host = target.netloc.rpartition("@")[2][:60]
+        host = target.netloc.rpartition("@")[2]
+        place = f"{target.scheme[:20]}://{host[:60]}"
+        if self.secrets.are_in(f"{target.scheme}://{host}"):
+            place = HIDDEN
         raise PortalError(
-            f"the portal redirects to {target.scheme[:20]}://{host}, which is not followed; if "
-            f"that is right, give its address with --url"
+            f"the portal redirects to {place}, which is not followed; if that is right, give its "
+            f"address with --url"
         )
 
     def _refusal(self, response: requests.Response) -> PortalError:
@@ -284,13 +291,24 @@ class Portal:
             return PortalError(f"{told}: is this the CQD portal, and its address right?")
         return PortalError(f"{told}: not the answer of a CQD portal")
 
+    def _place(self, url: SplitResult) -> str:
+        """Return an address without its query; the path may be what a redirect says."""
+        path = url.path.partition(";")[0]
+        if url.geturl() != self._url:
+            path = self.secrets.told(path)
+        return f"{url.scheme}://{url.netloc}{path}"[:_LONGEST]
+
     def _note(self, response: requests.Response) -> None:
         self.exchange.append(f"HTTP {response.status_code}")
         for name, value in response.headers.items():
             if name.lower() == "www-authenticate":
+                for token in _TOKEN.findall(value):
+                    self.secrets.add(token)
                 value = ", ".join(_offered(response))
-            elif name.lower() not in _HEADERS_WITHOUT_SECRETS or self._secrets.are_in(value):
+            elif name.lower() not in _HEADERS_WITHOUT_SECRETS or self.secrets.are_in(value):
                 value = "(not shown)"
+            if self.secrets.are_in(name):
+                name = "a header"
             # A line must not begin with a state in brackets: Icinga Web would draw a dot.
             self.exchange.append(f"{re.sub('[][()]', '?', name[:40])}: {value[:80]}")
 
@@ -305,7 +323,7 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
 def _read(response: requests.Response) -> bytes:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding in _UNLIMITED or "," in encoding:
-        raise AnswerError(f"the answer is compressed as {encoding[:20]}, which is not read")
+        raise AnswerError("the answer is compressed as ", Said(encoding), ", which is not read")
     try:
         return read_limited(response.iter_content(_CHUNK))
     except ValueError as error:  # pragma: no cover (some versions, of a chunk of negative size)
@@ -324,10 +342,6 @@ def _reply(response: requests.Response, scheme: str) -> bytes | None:
 
 def _hint(login: Login) -> str:
     return ", or a proxy ends TLS (--no-channel-binding)" if login.is_bound else ""
-
-
-def _without_query(url: SplitResult) -> str:
-    return f"{url.scheme}://{url.netloc}{url.path.partition(';')[0]}"[:_LONGEST]
 
 
 def _offered(response: requests.Response) -> list[str]:

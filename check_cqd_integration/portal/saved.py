@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ..errors import PluginError, UsageError
 from .answer import Answer, read_limited
 from .deadline import Deadline
+from .secrets import NO_SECRETS
 
 
 class SavedAnswer:
@@ -17,6 +18,7 @@ class SavedAnswer:
         self.path = path
         self.exchange: list[str] = []
         """Nothing goes over the wire."""
+        self.secrets = NO_SECRETS
 
     def fetch(self, deadline: Deadline) -> Answer:
         """Read it; raises UsageError if that cannot be done."""

@@ -433,8 +433,8 @@ def test_client_certificate_for_one_path_alone(plugin: Plugin) -> None:
     url = plugin.lab.apache_url("/client-certificate")  # asked for after TLS 1.3's handshake
     code, out = plugin(url, *AT_DOCUMENTED_MOMENT)
     assert (code, out.startswith("CQD UNKNOWN - HTTP 403: ")) == (3, True)
-    client = ("--client-cert", str(plugin.lab.client_certificate))
-    client += ("--client-key", str(plugin.lab.client_key))
+    client = ["--client-cert", str(plugin.lab.client_certificate)]
+    client += ["--client-key", str(plugin.lab.client_key)]
     assert is_read(plugin(url, *client, *AT_DOCUMENTED_MOMENT))
 
 

@@ -147,7 +147,7 @@ def test_user_who_may_not_read(
     ("body", "reason"),
     [
         (bytes(1024 * 1024 + 1), "the answer is larger than 1 MiB, and is not read"),
-        (b"\x1f\x8b", "the answer is compressed as br, which is not read"),
+        (b"\x1f\x8b", "the answer is compressed as 'br', which is not read"),
     ],
     ids=["large", "compressed"],
 )

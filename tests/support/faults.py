@@ -461,7 +461,7 @@ FAULTS = [
     _fault(
         "gzip of gzip",
         "UNKNOWN",
-        "the answer is compressed as gzip, gzip, which is not read",
+        "the answer is compressed as 'gzip, gzip', which is not read",
         _answer(_HEAD, b"Content-Encoding: gzip, gzip\r\n\r\n", DOCUMENTED),
     ),
     _fault(
@@ -473,7 +473,7 @@ FAULTS = [
     _fault(
         "compression without a limit",
         "UNKNOWN",
-        "the answer is compressed as br, which is not read",
+        "the answer is compressed as 'br', which is not read",
         _answer(_HEAD, b"Content-Encoding: br\r\n\r\n", DOCUMENTED),
     ),
     # Headers.
