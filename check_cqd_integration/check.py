@@ -102,7 +102,15 @@ def _source(options: Namespace) -> Source:
         from .auth import Refusals
 
         refusals = Refusals(credentials, options.login_retry, options.state_dir)
-    return Portal(options.url, trust, options.proxy, credentials, refusals)
+    may_be_plain = options.hostname and options.port is None and not (options.http or options.proxy)
+    return Portal(
+        options.url,
+        trust,
+        options.proxy,
+        credentials,
+        refusals,
+        if_no_listener=" If it has no HTTPS, give --http" if may_be_plain else "",
+    )
 
 
 def _credentials(options: Namespace) -> Credentials | None:

@@ -19,6 +19,10 @@ TRY_AGAIN = (408, 429)
 """HTTP states of the client's side that may be others the next time."""
 
 
+class NoListenerError(UnreachableError):
+    """Nobody listens at the port."""
+
+
 class ClosedError(UnreachableError):
     """The other side closed the connection."""
 
@@ -39,6 +43,8 @@ def explain(error: BaseException, deadline: Deadline) -> PluginError:
     told = f"{deadline.step}: {_reason(error)}"
     if getattr(error, "errno", None) in _LACKING:
         return UsageError(told)  # a host that lacks something says nothing of the portal
+    if isinstance(error, ConnectionRefusedError):
+        return NoListenerError(told)
     return ClosedError(told) if _is_closed(error) else UnreachableError(told)
 
 

@@ -130,6 +130,7 @@ def test_portal_that_sends_the_login_back(
     [
         ("?token=hunter2", "hunter2"),
         ("?a=b&token=hunter%202&c=d", "hunter 2"),
+        ("?token=%68unter2", "%68unter2"),
         ("?hunter2", "hunter2"),
         (";hunter2", "hunter2"),
         (";a=hunter2?x=y", "hunter2"),
