@@ -55,7 +55,7 @@ scaling: $(VENV)/test.installed .venv-acceptance/installed measured
 
 measured:
 	test -x .venv-bench/bin/pip || $(if $(ROOT),/usr/bin/python3,$(PYTHON)) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet '.[ntlm]' check-json
+	.venv-bench/bin/python -m pip install --quiet . check-json
 	.venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 
 # Of all modules, or of some: `make mutants MODULES="cli portal/saved" JOBS=1`.
@@ -101,7 +101,7 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
-	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion,ntlm]' pytest trustme
+	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion]' pytest trustme
 	touch $@
 
 # The pip of Debian 11 (20.3) is too old for --editable without a setup.py.

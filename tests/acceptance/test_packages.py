@@ -158,26 +158,49 @@ def test_lintian_has_nothing_to_say(dist: Path) -> None:
     assert call("lintian", "--allow-root", "--fail-on=error,warning", package) == ""
 
 
+def test_debian_package_takes_along_what_logs_in(dist: Path) -> None:
+    def field(name: str) -> str:
+        return call("dpkg-deb", "--field", only(dist, "*.deb"), name).strip()
+
+    assert field("Recommends") == "gss-ntlmssp, python3-gssapi"
+    assert field("Suggests").endswith(", python3-pyspnego")
+
+
 # --- with pip -------------------------------------------------------------------------------------
 
 
-def test_wheel_with_pipx(dist: Path, tmp_path: Path) -> None:
+def logs_in_by_ntlm(lab: WindowsLoginLab, command: str) -> bool:
+    acceptor = lab.acceptor(extended_protection="require")
+    found = outcome(
+        *(command, "-u", acceptor.url + STATUS_PATH, *REPLAY, "-l", r"CQD\monitor"),
+        *("--auth", "ntlm", "--ca-file", str(lab.ca_file)),
+        **lab.environment,
+        CQD_PASSWORD=PASSWORDS["monitor"],
+    )
+    logins = [(each["login"], each["bound"]) for each in acceptor.logins()]
+    return found.is_replay() and logins == [("granted", True)]
+
+
+def test_wheel_with_pipx(lab: WindowsLoginLab, dist: Path, tmp_path: Path) -> None:
     binaries = tmp_path / "bin"
     places = {"PIPX_HOME": str(tmp_path / "home"), "PIPX_BIN_DIR": str(binaries)}
     call("pipx", "install", only(dist, "*.whl"), cwd=tmp_path, **places)
     command = str(binaries / NAME)
     assert outcome(command, "--version") == (3, f"{NAME} {__version__}\n", "")
     assert outcome(command, "--input", str(SAMPLE), *REPLAY).is_replay()
+    assert logs_in_by_ntlm(lab, command)
     call("pipx", "uninstall", NAME, cwd=tmp_path, **places)
     assert list(binaries.iterdir()) == []
 
 
-def test_sdist_with_pip(dist: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("extra", ["", "[ntlm]"])  # which was needed once, for NTLM
+def test_sdist_with_pip(lab: WindowsLoginLab, dist: Path, tmp_path: Path, extra: str) -> None:
     call("/usr/bin/python3", "-m", "venv", tmp_path)
-    call(tmp_path / "bin" / "pip", "install", "--quiet", only(dist, "*.tar.gz"))
+    call(tmp_path / "bin" / "pip", "install", "--quiet", f"{only(dist, '*.tar.gz')}{extra}")
     command = str(tmp_path / "bin" / NAME)
     assert outcome(command, "--version") == (3, f"{NAME} {__version__}\n", "")
     assert outcome(command, "--input", str(SAMPLE), *REPLAY).is_replay()
+    assert logs_in_by_ntlm(lab, command)
 
 
 @pytest.mark.parametrize("scheme", ["kerberos", "ntlm"])
