@@ -83,7 +83,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "resource": ("test_resource.py", "test_integration_log.py"),
     "contexts": ("test_contexts.py", "test_integration_log.py"),
     "thresholds": ("test_thresholds.py",),
-    "errors": ("test_cli.py",),
+    "errors": ("test_cli.py", "portal/test_secrets.py"),
     "report/output": ("report/test_output.py",),
     "report/hints": ("report/test_hints.py",),
     "report/timeline": ("report/test_timeline.py",),
