@@ -95,6 +95,7 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   influxdb graphite-carbon graphite-web icingaweb2-module-graphite \
   nagios4-core monitoring-plugins-basic nagios-nrpe-server nagios-nrpe-plugin \
   libmonitoring-plugin-perl iproute2 procps \
+  ldb-tools samba samba-ad-dc samba-ad-provision winbind \
   fish man-db mandoc zsh \
   debhelper dh-python dpkg-dev git lintian mmdebstrap pipx
 

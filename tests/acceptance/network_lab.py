@@ -63,18 +63,21 @@ class Outcome(NamedTuple):
 
 
 class Host:
-    """A network namespace and a mount namespace, which end with the block."""
+    """A network and a mount namespace, and one for the host's name; they end with the block."""
 
     pid: int
     """Of the process that keeps the namespaces; it ends even if the tests are killed."""
+    unshared: tuple[str, ...] = ("--net", "--mount", "--uts")
+    """The options of unshare."""
+    environment: Mapping[str, str] = {"PATH": PATH}
 
     def __enter__(self) -> Host:
         self._keeper = subprocess.Popen(
             [
-                *("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount"),
-                *("sh", "-c", "echo; exec sleep infinity"),
+                *("setpriv", "--pdeathsig", "KILL", "unshare", *self.unshared),
+                *("sh", "-c", "echo; read end_of_input"),
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={"PATH": PATH},
         )
@@ -86,25 +89,26 @@ class Host:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._keeper.kill()
-        self._keeper.communicate()
+        self._keeper.communicate(timeout=PATIENCE)  # closes its input
 
     def command(self, *command: str) -> list[str]:
         """Return the command that runs this one here."""
-        return ["nsenter", f"--target={self.pid}", "--net", "--mount", *command]
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--uts", *command]
 
-    def run(self, *command: str, input: str = "") -> None:
+    def run(self, *command: str, input: str = "") -> str:
+        """Run a command and return what it prints; raises RuntimeError with that if it fails."""
         done = subprocess.run(
             self.command(*command),
             input=input,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            env={"PATH": PATH},
+            env=self.environment,
             timeout=PATIENCE,
         )
         if done.returncode:
             raise RuntimeError(f"{command} {input}: {done.stdout}")
+        return done.stdout
 
     def ip(self, *lines: str) -> None:
         """Do what these lines tell the program ip."""
