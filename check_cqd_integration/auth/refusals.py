@@ -100,7 +100,7 @@ class Refusals:
         ``host`` is the portal that is to be asked.
         """
         refusal = self._read()
-        if refusal is None or not self._retry:
+        if refusal is None:
             return
         age = now() - refusal.time
         if age < 0:  # the clock was set back: the refusal must end all the same

@@ -500,6 +500,22 @@ def test_no_channel_binding(run: Run, ca_file: str) -> None:
 
 
 @pytest.mark.usefixtures("users")
+def test_wrong_ntlm_password_is_one_attempt_however_often_it_is_checked(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
+    portal = NtlmPortal(tls=False)
+    with raw_server(portal) as port:
+        url = f"http://localhost:{port}/"
+        outputs = [run("-u", url, "-l", "monitor")[1] for _ in range(3)]
+        monkeypatch.setenv("CQD_PASSWORD", PASSWORD)
+        assert run("-u", url, "-l", "monitor", *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+    for output in outputs[1:]:
+        assert output.startswith("CQD UNKNOWN - logging in to localhost as monitor: refused ")
+    assert portal.logins == ["refused", "granted to monitor"]
+
+
+@pytest.mark.usefixtures("users")
 def test_wrong_ntlm_password_is_one_attempt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "hunter2")
     portal = NtlmPortal(tls=False)

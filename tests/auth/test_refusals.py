@@ -22,7 +22,8 @@ from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, URL, Run, unknown,
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
 
 from check_cqd_integration.auth import Credentials, Refusals, refusals
-from check_cqd_integration.errors import LoginError
+from check_cqd_integration.auth.choice import BasicLogin
+from check_cqd_integration.errors import LoginError, RefusedError
 
 MINUTE, HOUR = 60, 3600
 WHY = "HTTP 401 to Basic (of Basic); wrong password or group, see --auth"
@@ -284,6 +285,49 @@ def test_what_is_refused_after_a_login_is_not_for_the_credentials(
     assert code == 2
     assert "HTTP 401 to Basic (of Basic); wrong password or group" in out
     assert not directory.exists()
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_only_a_refusal_that_may_count_is_remembered(
+    run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch, counts: bool
+) -> None:
+    """Kerberos after the KDC, or NTLM before the challenge was answered, do not."""
+    monkeypatch.setattr(BasicLogin, "may_count", counts)
+    monkeypatch.setenv("CQD_PASSWORD", "x")
+    wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
+    options = ("-H", "cqd.example.com", "-l", "monitor", "--state-dir", str(directory))
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, **wanted)
+        run(*options)
+    assert directory.exists() == counts
+
+
+def test_refusal_of_the_kdc_is_remembered(
+    run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And a keytab that was written since is tried at once."""
+    steps = []
+
+    def step(*_: Any) -> bytes:
+        steps.append("step")
+        raise RefusedError("the password or the key is wrong")
+
+    monkeypatch.setattr(BasicLogin, "step", step)
+    keytab = tmp_path / "keytab"
+    keytab.write_bytes(b"old")
+    monkeypatch.setenv("CQD_PASSWORD", "x")
+    wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
+    options = ("-H", "cqd.example.com", "-l", "monitor", "--state-dir", str(directory))
+    refused = (
+        "CQD UNKNOWN - logging in to cqd.example.com as monitor: the password or the key is wrong\n"
+    )
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, **wanted)
+        outputs = [run(*options, "--keytab", str(keytab), "--auth", "basic")[1] for _ in range(2)]
+        keytab.write_bytes(b"newer")
+        outputs.append(run(*options, "--keytab", str(keytab), "--auth", "basic")[1])
+    assert [output == refused for output in outputs] == [True, False, True]
+    assert len(steps) == 2
 
 
 # --- the clock is set back ------------------------------------------------------------------------
