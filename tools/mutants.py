@@ -97,6 +97,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "portal/deadline": ("portal/test_deadline.py", "portal/test_saved.py"),
     "auth/refusals": ("auth/test_refusals.py",),
     "auth/choice": ("auth",),
+    "auth/refusals": ("auth/test_refusals.py",),
     "auth/pyspnego": ("auth",),
     "auth/channel_binding": ("auth",),
     "pipeline/status": ("pipeline/test_status.py",),
