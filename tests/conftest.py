@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from expected import DOCUMENTED_MOMENT, Run, masked
+from expected import DOCUMENTED_MOMENT, PIP_INSTALL, Run, masked
 from portal_simulator import DOCUMENTED, PortalSimulator
 from tls_portal import Files, write_pem_files
 
+from check_cqd_integration.auth import choice
 from check_cqd_integration.cli import main
 
 _numbers = itertools.count()
@@ -22,8 +23,15 @@ def _nothing_from_outside(
 ) -> None:
     monkeypatch.delenv("CQD_PASSWORD", raising=False)
     monkeypatch.delenv("TZ", raising=False)
+    monkeypatch.delenv("LM_COMPAT_LEVEL", raising=False)
     state = tmp_path_factory.getbasetemp() / f"state{next(_numbers)}"  # made when it is written
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
+
+
+@pytest.fixture(autouse=True)
+def _installed_like_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let messages name a virtual environment that is the same wherever the tests run."""
+    monkeypatch.setattr(choice, "command_for", lambda scheme: PIP_INSTALL[scheme])
 
 
 @pytest.fixture

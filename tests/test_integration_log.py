@@ -186,7 +186,7 @@ def test_entry_draws_no_dot(run: Run) -> None:
         (
             {"status_code": 401, "headers": {"WWW-Authenticate": "NTLM"}},
             "log not read: HTTP 401: the portal wants a login and offers NTLM; give --username "
-            "with --password-file or --keytab",
+            "with --password-file (NTLM)",
         ),
         (
             {"status_code": 404},

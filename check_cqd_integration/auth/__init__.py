@@ -4,7 +4,15 @@ What others may use is named here. The modules of the schemes (``gss``, ``pyspne
 only when they are chosen. No module of this package knows the network.
 """
 
-from .choice import Connection, Credentials, Login, check_keytab, read_password, start_login
+from .choice import (
+    Connection,
+    Credentials,
+    Login,
+    advise,
+    check_keytab,
+    read_password,
+    start_login,
+)
 from .refusals import Refusals, identity
 
 __all__ = [
@@ -12,6 +20,7 @@ __all__ = [
     "Credentials",
     "Login",
     "Refusals",
+    "advise",
     "check_keytab",
     "identity",
     "read_password",

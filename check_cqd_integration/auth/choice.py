@@ -6,20 +6,23 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from ..errors import LoginError, UsageError
 from .channel_binding import channel_binding
+from .installation import command_for
 
 _MAX_PASSWORD = 4096
 _WHY_NOT = {
     (True, True): "a keytab is for Kerberos (Negotiate), a password for NTLM and Basic",
     (True, False): "a keytab is for Kerberos (Negotiate) only",
     (False, True): "a password is tried with NTLM and Basic only",
-    (False, False): "without a password only Kerberos (Negotiate) is tried",
+    (False, False): "without --password-file or --keytab only a ticket (Negotiate) is tried",
 }
 """Why a scheme that is offered is not tried: keytab given, password given."""
+_NOTHING_GIVEN = "neither --password-file nor --keytab was given"
+_LACKING = "a library that this installation lacks"
 _HEADERS = {"kerberos": ("Negotiate",), "ntlm": ("NTLM", "Negotiate"), "basic": ("Basic",)}
 """The words of WWW-Authenticate that stand for each scheme."""
 
@@ -118,14 +121,21 @@ class Login(Protocol):
         """Why the portal may refuse it now."""
 
     @property
+    def waits_for(self) -> str:
+        """Whom the first step asks, if anybody."""
+
+    @property
     def is_bound(self) -> bool:
         """Whether it holds for this TLS connection alone."""
 
     def step(self, token: bytes | None) -> bytes:
         """Return the next token, given that of the server, or raise LoginError."""
 
-    def finish(self, token: bytes | None) -> None:
-        """Take the token of the answer that lets in; raise LoginError if it is not right."""
+    def finish(self, token: bytes | None, *, is_needed: bool) -> None:
+        """Take the token of the answer that ends the login; raise LoginError if it is not right.
+
+        ``is_needed``: also if there is none.
+        """
 
 
 class BasicLogin:
@@ -135,7 +145,8 @@ class BasicLogin:
     is_complete = True
     may_count = True
     is_bound = False
-    likely_reason = "wrong password or group"
+    likely_reason = "wrong password, locked or expired account, or group"
+    waits_for = ""
 
     def __init__(self, username: str, password: str) -> None:
         self._token = f"{username}:{password}".encode()  # UTF-8, see RFC 7617
@@ -144,7 +155,7 @@ class BasicLogin:
         """Return the only token there is."""
         return self._token
 
-    def finish(self, token: bytes | None) -> None:
+    def finish(self, token: bytes | None, *, is_needed: bool) -> None:
         """Do nothing: the server proves nothing."""
 
 
@@ -163,22 +174,17 @@ def start_login(credentials: Credentials, offered: Sequence[str], connection: Co
     if connection.certificate and credentials.is_bound:
         binding = channel_binding(connection.certificate)
     if scheme == "ntlm":
-        try:
-            from .pyspnego import NtlmLogin
-        except ImportError as error:
-            raise UsageError(
-                "a login by NTLM needs the Python package pyspnego: pip install pyspnego"
-            ) from error
+        ntlm = _find_ntlm()
+        if ntlm is None:
+            raise UsageError(f"a login by NTLM needs {_LACKING}: {command_for(scheme)}")
         header = "NTLM" if "NTLM" in offered else "Negotiate"
-        return NtlmLogin(header, connection.host, username, password, binding)
-    try:
-        from .gss import KerberosLogin
-    except ImportError as error:
-        raise UsageError(
-            "a login by Kerberos needs the Python package gssapi: pip install gssapi, or on "
-            "Debian apt install python3-gssapi"
-        ) from error
-    return KerberosLogin(
+        return ntlm(header, connection.host, username, password, binding)
+    kerberos = _find_kerberos()
+    if kerberos is None:
+        nothing = credentials.scheme == "auto" and not (credentials.keytab or password)
+        which = f"{_NOTHING_GIVEN}; a ticket" if nothing else "a login by Kerberos"
+        raise UsageError(f"{which} needs {_LACKING}: {command_for(scheme)}")
+    return kerberos(
         connection.host,
         credentials.username,
         credentials.password,
@@ -187,11 +193,56 @@ def start_login(credentials: Credentials, offered: Sequence[str], connection: Co
     )
 
 
+def advise(offered: Sequence[str]) -> str:
+    """Say what to give for a login that is offered and that this installation can do.
+
+    And by which command it could do what else is offered; nothing, if no such login is known.
+    """
+    if not {"Negotiate", "NTLM"} & set(offered):
+        return "give --username with --password-file (Basic)" if "Basic" in offered else ""
+    has_ntlm, is_negotiated = _find_ntlm() is not None, "Negotiate" in offered
+    has_kerberos = is_negotiated and _find_kerberos() is not None
+    if not (has_ntlm or has_kerberos):
+        return f"NTLM (--username with --password-file) needs: {command_for('ntlm')}"
+    if not has_ntlm:
+        return (
+            f"give --username user@REALM with --password-file or --keytab (Kerberos); NTLM needs: "
+            f"{command_for('ntlm')}"
+        )
+    given = "give --username with --password-file (NTLM)"
+    if has_kerberos:
+        return f"{given} or --keytab (Kerberos)"
+    return f"{given}; Kerberos needs: {command_for('kerberos')}" if is_negotiated else given
+
+
+def _find_ntlm() -> Callable[..., Login] | None:
+    """Return the login by NTLM: by GSSAPI, which takes less time, or else by pyspnego."""
+    with contextlib.suppress(ImportError):
+        from . import gss
+
+        if gss.has_ntlm():
+            return gss.NtlmLogin
+    with contextlib.suppress(ImportError):
+        from .pyspnego import NtlmLogin
+
+        return NtlmLogin
+    return None
+
+
+def _find_kerberos() -> Callable[..., Login] | None:
+    with contextlib.suppress(ImportError):
+        from .gss import KerberosLogin
+
+        return KerberosLogin
+    return None
+
+
 def _chosen(credentials: Credentials, offered: Sequence[str], connection: Connection) -> str:
     """Return the one scheme that is tried; a second one could lock the account."""
     if credentials.scheme == "auto":
         has_password, has_keytab = credentials.password is not None, credentials.keytab is not None
-        wanted = ["kerberos"] if has_keytab or not has_password else []
+        is_kerberos = has_keytab or not has_password or _is_kerberos_the_way(credentials, offered)
+        wanted = ["kerberos"] if is_kerberos else []
         wanted += ["ntlm", "basic"] if has_password else []
         why = _WHY_NOT[has_keytab, has_password]
     else:
@@ -206,3 +257,13 @@ def _chosen(credentials: Credentials, offered: Sequence[str], connection: Connec
             "--insecure if you want that"
         )
     return scheme
+
+
+def _is_kerberos_the_way(credentials: Credentials, offered: Sequence[str]) -> bool:
+    """Tell whether a password is for Kerberos: of ``user@REALM``, where there is no NTLM."""
+    return (
+        "Negotiate" in offered
+        and "@" in (credentials.username or "")
+        and _find_ntlm() is None
+        and _find_kerberos() is not None
+    )

@@ -10,6 +10,7 @@ import base64
 import http
 import re
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -222,7 +223,7 @@ class Portal:
         step = deadline.step
         self._offers = _offers(response)
         login = start_login(credentials, _offered(response), connection)
-        token = login.step(None)
+        token = _first_token(login, deadline)
         made: int | None = None
         while True:
             _read(response)  # so that its connection can carry the next request
@@ -237,9 +238,10 @@ class Portal:
                 )
             made = len(connections)
             reply = _reply(response, login.scheme)
-            if response.status_code == 200:
-                login.finish(reply)
             if response.status_code != 401:
+                # Over TLS the certificate has proved it, too; some proxies take the token away.
+                is_proved = url.scheme == "https" and not self._trust.insecure
+                login.finish(reply, is_needed=not (is_proved or _is_busy(response)))
                 return response
             if login.is_complete or reply is None or not (token := login.step(reply)):
                 kind = RefusedError if login.may_count else LoginError
@@ -260,14 +262,19 @@ class Portal:
         except ValueError:
             raise PortalError("the portal redirects to something that is not a URL") from None
         upgraded = (url.scheme, target.scheme) == ("http", "https")
-        same_host = target.hostname == url.hostname
-        allowed = same_origin or (upgraded and same_host and self._credentials is None)
+        upgraded = upgraded and target.hostname == url.hostname
+        allowed = same_origin or (upgraded and self._credentials is None)
         if allowed and "@" not in target.netloc:
             return target
         host = target.netloc.rpartition("@")[2]
         place = f"{target.scheme[:20]}://{host[:60]}"
         if self.secrets.are_in(f"{target.scheme}://{host}"):
             place = HIDDEN
+        if upgraded and self._credentials is not None:
+            raise PortalError(
+                f"the portal redirects to {place}, which is not followed with a login; leave out "
+                f"--http, or give https in --url"
+            )
         raise PortalError(
             f"the portal redirects to {place}, which is not followed; if that is right, give its "
             f"address with --url"
@@ -275,15 +282,24 @@ class Portal:
 
     def _refusal(self, response: requests.Response) -> PortalError:
         code = response.status_code
-        if code in (401, 403) and self._credentials is None:
+        offered = _offered(response)
+        if code in (401, 403) and self._credentials is None and offered:
+            return PortalError(f"HTTP {code}: the portal wants a login and {_what_login(offered)}")
+        if code == 401 and self._credentials is None:
             return PortalError(
-                f"HTTP {code}: the portal wants a login and offers {_offers(response)}; give "
-                f"--username with --password-file or --keytab"
+                "HTTP 401: the portal wants a login and offers no scheme; turn on Windows "
+                "Authentication in its IIS"
             )
         if code == 401:
             return PortalError(
                 f"HTTP 401: a redirect leads to where a login is wanted once more "
                 f"({_offers(response)}); give its address with --url"
+            )
+        if code == 403 and not (self._offers or offered):
+            https = "HTTPS (leave out --http), " if response.url.startswith("http:") else ""
+            return PortalError(
+                f"HTTP 403: access is forbidden, and no login offered; does the site require "
+                f"{https}a client certificate, or another address than this host's?"
             )
         if code == 403:
             return PortalError(
@@ -293,7 +309,7 @@ class Portal:
         told = f"HTTP {code} {_PHRASES.get(code, '')}".rstrip()
         if code == 407:
             return PortalError(f"{told}: the proxy wants a login, which is not supported")
-        if code // 100 == 5 or code in TRY_AGAIN:
+        if _is_busy(response):
             return UnreachableError(f"{told}: the portal cannot answer now")
         if code == 404:
             return PortalError(f"{told}: is this the CQD portal, and its address right?")
@@ -346,6 +362,30 @@ def _reply(response: requests.Response, scheme: str) -> bytes | None:
         return base64.b64decode(match[1]) if match else None
     except ValueError:
         return None
+
+
+def _first_token(login: Login, deadline: Deadline) -> bytes:
+    if not login.waits_for:
+        return login.step(None)
+    with deadline.waiting_for_another(f"{deadline.step}: asking {login.waits_for}"):
+        return login.step(None)
+
+
+def _is_busy(response: requests.Response) -> bool:
+    """Tell whether an answer says nothing but that another may come the next time."""
+    return response.status_code // 100 == 5 or response.status_code in TRY_AGAIN
+
+
+def _what_login(offered: Sequence[str]) -> str:
+    """Say which logins are offered, and what to do for one of them."""
+    from ..auth import advise  # here, so that only a refusal pays for it
+
+    if advice := advise(offered):
+        return f"offers {', '.join(offered)}; {advice}"
+    return (
+        f"offers {', '.join(offered)} alone, which is not supported; turn on Windows "
+        f"Authentication in its IIS"
+    )
 
 
 def _hint(login: Login) -> str:

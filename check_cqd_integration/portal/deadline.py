@@ -7,12 +7,13 @@ when the time is up.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ..errors import PluginError, UnreachableError, UsageError
+from ..errors import PluginError, PortalError, UnreachableError, UsageError
 
 T = TypeVar("T")
 _WAIT = 1.0
@@ -28,6 +29,7 @@ class Deadline:
         self.left_work = False
         """Whether a thread was left to its fate: what it works with must not be touched then."""
         self._end = time.monotonic() + seconds
+        self._error: type[PluginError] = UnreachableError
 
     def remaining(self) -> float:
         """Return the seconds left, at least a millisecond: zero would mean "no limit" to some."""
@@ -38,9 +40,19 @@ class Deadline:
         """Tell whether the time is up, or all but: a timer may be early by a clock's tick."""
         return self.remaining() < 0.05
 
-    def passed(self) -> UnreachableError:
-        """Return the error that says at which step the time ran out."""
-        return UnreachableError(f"{self.step}: no answer within {self.seconds:g}s (-t)")
+    @contextlib.contextmanager
+    def waiting_for_another(self, step: str) -> Iterator[None]:
+        """Note a step in which not the portal is waited for; the step before comes after it."""
+        before = self.step
+        self.step, self._error = step, PortalError
+        try:
+            yield
+        finally:
+            self.step, self._error = before, UnreachableError
+
+    def passed(self) -> PluginError:
+        """Return the error that says at which step the time ran out: the portal's, or another's."""
+        return self._error(f"{self.step}: no answer within {self.seconds:g}s (-t)")
 
     def run(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns or raise what it raises, or ``passed()`` in time.

@@ -70,7 +70,10 @@ def unknown(message: str) -> tuple[int, str]:
     return 3, f"CQD UNKNOWN - {message}\n"
 
 
-WHY = {"kerberos": "wrong group or SPN", "ntlm": "wrong password or group"}
+WHY = {
+    "kerberos": "wrong group or SPN",
+    "ntlm": "wrong password, locked or expired account, or group",
+}
 
 
 def refused(scheme: str, why: str = "", hint: str = HINT) -> tuple[int, str]:
@@ -224,7 +227,10 @@ def test_wrong_password_by_kerberos_is_one_attempt(plugin: Plugin) -> None:
         ("{keytab}.none", "--keytab {keytab}.none: there is no such file"),
         ("{directory}", "--keytab {directory}: it is a directory"),
         ("{ca}", "--keytab {ca}: it is not a keytab"),
-        ("{other}", "--keytab {other}: it has no key for this user"),
+        (
+            "{other}",
+            "--keytab {other}: it has no key for this user; upper and lower case matter (klist -k)",
+        ),
         ("{stale}", "the password or the key is wrong"),
     ],
     ids=["missing", "directory", "garbage", "other", "stale"],

@@ -114,8 +114,8 @@ def test_wrong_password_is_one_attempt(
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "wrong")
     assert run("-u", url_of(basic_portal), "-l", "monitor", "--insecure") == unknown(
-        "logging in to 127.0.0.1 as monitor: HTTP 401 to Basic (of Basic); wrong password or "
-        "group, see --auth"
+        "logging in to 127.0.0.1 as monitor: HTTP 401 to Basic (of Basic); wrong password, "
+        "locked or expired account, or group, see --auth"
     )
     assert authorizations(basic_portal) == [None, basic("monitor", "wrong")]
 
@@ -138,8 +138,8 @@ def test_user_who_may_not_read(
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "right")
     assert run("-u", url_of(portal, "http-403"), "-l", "monitor") == unknown(
-        "HTTP 403: monitor is not allowed to read it; is it in the group of portal users? The "
-        "portal offers no scheme, see --auth"
+        "HTTP 403: access is forbidden, and no login offered; does the site require HTTPS (leave "
+        "out --http), a client certificate, or another address than this host's?"
     )
 
 
@@ -230,7 +230,8 @@ def test_credentials_go_to_no_other_origin(run: Run, monkeypatch: pytest.MonkeyP
         options = ("--http", "-l", "monitor", "--insecure")
         assert run("-H", "cqd.example.com", *options) == (
             3,
-            REFUSED.format("https://cqd.example.com"),
+            "CQD UNKNOWN - the portal redirects to https://cqd.example.com, which is not followed "
+            "with a login; leave out --http, or give https in --url\n",
         )
         assert mocked.call_count == 1
 
@@ -305,8 +306,8 @@ def test_without_a_password_only_kerberos_is_tried(run: Run) -> None:
     with requests_mock.Mocker() as mocked:
         mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "NTLM, Basic"})
         assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
-            LOGGING_IN + "the portal offers NTLM, Basic, but without a password only Kerberos "
-            "(Negotiate) is tried"
+            LOGGING_IN + "the portal offers NTLM, Basic, but without --password-file or --keytab "
+            "only a ticket (Negotiate) is tried"
         )
 
 
@@ -483,8 +484,8 @@ def test_proxy_that_ends_tls(run: Run, ca_file: str) -> None:
     with raw_server(portal) as port:
         options = ("-u", f"https://localhost:{port}/", "--ca-file", ca_file, "-l", "monitor")
         assert run(*options) == unknown(
-            "logging in to localhost as monitor: HTTP 401 to NTLM (of NTLM); wrong password or "
-            "group" + HINT
+            "logging in to localhost as monitor: HTTP 401 to NTLM (of NTLM); wrong password, "
+            "locked or expired account, or group" + HINT
         )
     assert portal.logins == ["refused"]
 
@@ -525,7 +526,7 @@ def test_wrong_ntlm_password_is_one_attempt(run: Run, monkeypatch: pytest.Monkey
     first, _, _, *exchange = out.splitlines()
     assert first == (
         "CQD UNKNOWN - logging in to localhost as monitor: HTTP 401 to NTLM (of NTLM); wrong "
-        "password or group, see --auth"
+        "password, locked or expired account, or group, see --auth"
     )
     url = f"http://localhost:{port}/"
     assert [line for line in exchange if "Content-" not in line] == [
@@ -568,13 +569,14 @@ def test_login_is_not_carried_over_to_a_server_with_another_certificate(run: Run
     assert portal.logins + others.logins == []
 
 
-def test_ntlm_that_this_host_forbids(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("level", ["9", "x", ""])
+def test_ntlm_that_this_host_forbids(run: Run, monkeypatch: pytest.MonkeyPatch, level: str) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "hunter2")
-    monkeypatch.setenv("LM_COMPAT_LEVEL", "9")
+    monkeypatch.setenv("LM_COMPAT_LEVEL", level)
     with requests_mock.Mocker() as mocked:
         mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "NTLM"})
         assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
-            LOGGING_IN + "NTLM cannot be begun with the settings of this host"
+            LOGGING_IN + "LM_COMPAT_LEVEL of the environment is not a number from 0 to 5"
         )
 
 
@@ -651,13 +653,14 @@ sys.exit(", ".join({{"gssapi", "spnego", "cryptography"}} & set(sys.modules)) or
         (
             "spnego",
             ("--auth", "ntlm"),
-            "a login by NTLM needs the Python package pyspnego: pip install pyspnego",
+            "a login by NTLM needs a library that this installation lacks: /opt/cqd/bin/pip "
+            "install pyspnego",
         ),
         (
             "gssapi",
             ("--auth", "kerberos"),
-            "a login by Kerberos needs the Python package gssapi: pip install gssapi, or on "
-            "Debian apt install python3-gssapi",
+            "a login by Kerberos needs a library that this installation lacks: /opt/cqd/bin/pip "
+            "install gssapi",
         ),
     ],
 )

@@ -84,42 +84,56 @@ def test_nothing_is_taken_from_the_environment(
             {"WWW-Authenticate": "Negotiate, NTLM"},
             3,
             "HTTP 401: the portal wants a login and offers Negotiate, NTLM; give --username with "
-            "--password-file or --keytab",
+            "--password-file (NTLM); Kerberos needs: /opt/cqd/bin/pip install gssapi",
         ),
         (
             401,
             {"WWW-Authenticate": 'Basic realm="cqd", charset="UTF-8"'},
             3,
             "HTTP 401: the portal wants a login and offers Basic; give --username with "
-            "--password-file or --keytab",
+            "--password-file (Basic)",
         ),
         (
             401,
             {"WWW-Authenticate": 'Bearer realm="cqd, Basic", Digest'},
             3,
-            "HTTP 401: the portal wants a login and offers Digest, Bearer; give --username with "
-            "--password-file or --keytab",
+            "HTTP 401: the portal wants a login and offers Digest, Bearer alone, which is not "
+            "supported; turn on Windows Authentication in its IIS",
         ),
         (
             401,
             {"WWW-Authenticate": '"x" NTLM'},  # against RFC 9110
             3,
             "HTTP 401: the portal wants a login and offers NTLM; give --username with "
-            "--password-file or --keytab",
+            "--password-file (NTLM)",
+        ),
+        (
+            401,
+            {"WWW-Authenticate": "Bearer"},
+            3,
+            "HTTP 401: the portal wants a login and offers Bearer alone, which is not supported; "
+            "turn on Windows Authentication in its IIS",
         ),
         (
             401,
             {},
             3,
-            "HTTP 401: the portal wants a login and offers no scheme; give --username with "
-            "--password-file or --keytab",
+            "HTTP 401: the portal wants a login and offers no scheme; turn on Windows "
+            "Authentication in its IIS",
+        ),
+        (
+            403,
+            {},
+            3,
+            "HTTP 403: access is forbidden, and no login offered; does the site require a client "
+            "certificate, or another address than this host's?",
         ),
         (
             403,
             {"WWW-Authenticate": "NTLM"},
             3,
             "HTTP 403: the portal wants a login and offers NTLM; give --username with "
-            "--password-file or --keytab",
+            "--password-file (NTLM)",
         ),
         (404, {}, 3, "HTTP 404 Not Found: is this the CQD portal, and its address right?"),
         (400, {}, 3, "HTTP 400 Bad Request: not the answer of a CQD portal"),
@@ -327,8 +341,9 @@ class Handshake:
     """A login that is let in with its second token, and notes what it is told."""
 
     scheme = "Negotiate"
-    is_complete = is_bound = False
+    is_complete = is_bound = may_count = False
     likely_reason = "none"
+    waits_for = "the KDC of CQD.TEST"
 
     def __init__(self) -> None:
         self.told: list[object] = []
@@ -337,8 +352,8 @@ class Handshake:
         self.told.append(token)
         return b"token"
 
-    def finish(self, token: bytes | None) -> None:
-        self.told.append(token)
+    def finish(self, token: bytes | None, *, is_needed: bool) -> None:
+        self.told.append((token, is_needed))
 
 
 def test_what_a_login_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,27 +376,66 @@ def test_what_a_login_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
         outcome = run("-H", "cqd.example.com", "-l", "somebody", *AT_DOCUMENTED_MOMENT)
     assert outcome == (2, WITHOUT_DATE)
     connection = Connection("cqd.example.com", is_encrypted=True, certificate=b"certificate")
-    assert handshake.told == [["Negotiate"], connection, None, b"one", b"two"]
+    assert handshake.told == [["Negotiate"], connection, None, b"one", (b"two", False)]
+
+
+@pytest.mark.parametrize("code", [200, 204, 302, 403, 404, 500])
+@pytest.mark.parametrize("proof", [b"two", None])
+def test_proof_of_the_portal_is_looked_at_in_whatever_answer_ends_the_login(
+    run: Run, monkeypatch: pytest.MonkeyPatch, code: int, proof: bytes | None
+) -> None:
+    handshake = Handshake()
+    monkeypatch.setattr(auth, "start_login", lambda *_: handshake)
+    headers = {"WWW-Authenticate": "Negotiate dHdv"} if proof else {}
+    answers = [
+        {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}},
+        {"status_code": code, "headers": headers, "content": DOCUMENTED},
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL.replace("https", "http"), answers)
+        run("-H", "cqd.example.com", "--http", "-l", "somebody")
+    assert handshake.told == [None, (proof, code != 500)]
 
 
 @pytest.mark.parametrize(
-    ("code", "is_finished"), [(200, True), (204, False), (302, False), (403, False), (500, False)]
+    ("options", "is_needed"), [((), False), (["--insecure"], True), (["--http"], True)]
 )
-def test_proof_of_the_portal_is_looked_at_if_it_gives_its_status(
-    run: Run, monkeypatch: pytest.MonkeyPatch, code: int, is_finished: bool
+def test_certificate_that_is_verified_is_a_proof(
+    run: Run, monkeypatch: pytest.MonkeyPatch, options: Sequence[str], is_needed: bool
 ) -> None:
     handshake = Handshake()
     monkeypatch.setattr(auth, "start_login", lambda *_: handshake)
     monkeypatch.setattr(transport.Session, "certificates_of", lambda *_: [])
-    proof = {"WWW-Authenticate": "Negotiate dHdv"}
     answers = [
         {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}},
-        {"status_code": code, "headers": proof, "content": DOCUMENTED},
+        {"content": DOCUMENTED},
     ]
     with requests_mock.Mocker() as mocked:
-        mocked.get(URL, answers)
-        run("-H", "cqd.example.com", "-l", "somebody")
-    assert handshake.told == ([None, b"two"] if is_finished else [None])
+        mocked.get(requests_mock.ANY, answers)
+        run("-H", "cqd.example.com", "-l", "somebody", *options)
+    assert handshake.told == [None, (None, is_needed)]
+
+
+def test_kdc_that_is_waited_for_is_not_the_portal(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waiting(Handshake):
+        def step(self, token: bytes | None) -> bytes:
+            over.wait(10)
+            return b""
+
+    over = threading.Event()
+    monkeypatch.setattr(auth, "start_login", lambda *_: Waiting())
+    monkeypatch.setattr(transport.Session, "certificates_of", lambda *_: [])
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "Negotiate"})
+        outcome = run("-H", "cqd.example.com", "-l", "somebody", "-t", "0.1")
+        over.set()
+    assert outcome == (
+        3,
+        "CQD UNKNOWN - logging in to cqd.example.com as somebody: asking the KDC of CQD.TEST: no "
+        "answer within 0.1s (-t)\n",
+    )
 
 
 NOT_HTTP = "CQD CRITICAL - reading the answer of 127.0.0.1: what came is not proper HTTP\n"

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
-from check_cqd_integration.errors import AnswerError, PluginError, UnreachableError, UsageError
+from check_cqd_integration.errors import (
+    AnswerError,
+    PluginError,
+    PortalError,
+    UnreachableError,
+    UsageError,
+)
 from check_cqd_integration.portal import deadline
 from check_cqd_integration.portal.deadline import Deadline
 
@@ -54,6 +61,24 @@ def test_passed_names_step_and_limit(words: str, seconds: float) -> None:
     assert str(limit.passed()) == f"starting: no answer within {words} (-t)"
     limit.step = "looking up cqd.example"
     assert str(limit.passed()) == f"looking up cqd.example: no answer within {words} (-t)"
+
+
+@pytest.mark.parametrize("error", [None, AnswerError("broken")])
+def test_another_than_the_portal_is_to_blame_while_it_is_waited_for(
+    error: AnswerError | None,
+) -> None:
+    limit = Deadline(10)
+    limit.step = "logging in"
+    with suppress(AnswerError), limit.waiting_for_another("asking the KDC"):
+        other = limit.passed()
+        if error:
+            raise error
+    assert (type(other), str(other)) == (PortalError, "asking the KDC: no answer within 10s (-t)")
+    portal = limit.passed()
+    assert (type(portal), str(portal)) == (
+        UnreachableError,
+        "logging in: no answer within 10s (-t)",
+    )
 
 
 @pytest.mark.parametrize("result", [b"answer", None, 0])

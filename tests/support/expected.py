@@ -190,6 +190,11 @@ REFUSED = (
     "CQD UNKNOWN - the portal redirects to {}, which is not followed; if that is right, give its "
     "address with --url\n"
 )
+PIP_INSTALL = {
+    "kerberos": "/opt/cqd/bin/pip install gssapi",
+    "ntlm": "/opt/cqd/bin/pip install pyspnego",
+}
+"""What brings a scheme to the installation that the tests are told to be."""
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 
 

@@ -561,8 +561,8 @@ FAULTS = [
     _fault(
         "401 without a scheme",
         "UNKNOWN",
-        "HTTP 401: the portal wants a login and offers no scheme; give --username with "
-        "--password-file or --keytab",
+        "HTTP 401: the portal wants a login and offers no scheme; turn on Windows "
+        "Authentication in its IIS",
         _status("401"),
     ),
     _fault(
