@@ -11,12 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 import trustme
-from expected import Run
+from expected import PIP_INSTALL, Run
 
+from check_cqd_integration import auth
 from check_cqd_integration.auth import pyspnego
 from check_cqd_integration.auth.choice import (
     Connection,
     Credentials,
+    advise,
     check_keytab,
     read_password,
     start_login,
@@ -188,3 +190,93 @@ def test_keytab_is_used_although_there_is_a_password(monkeypatch: pytest.MonkeyP
         "/etc/monitor.keytab",
         None,
     )
+
+
+@pytest.fixture(params=["gss and pyspnego", "gss", "pyspnego", "kerberos", "nothing"])
+def can(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which libraries this installation has: GSSAPI with NTLM or without, pyspnego."""
+    libraries: str = request.param
+    gss = None
+    if "gss" in libraries or libraries == "kerberos":
+        gss = SimpleNamespace(
+            KerberosLogin=lambda *_: "kerberos",
+            NtlmLogin=lambda *_: "ntlm by gss",
+            has_ntlm=lambda: libraries != "kerberos",
+        )
+    other = SimpleNamespace(NtlmLogin=lambda *_: "ntlm by pyspnego") if "py" in libraries else None
+    monkeypatch.delattr(auth, "gss", raising=False)
+    monkeypatch.setitem(sys.modules, "check_cqd_integration.auth.gss", gss)
+    monkeypatch.setitem(sys.modules, "check_cqd_integration.auth.pyspnego", other)
+    return libraries
+
+
+NTLM_BY = {
+    "gss and pyspnego": "ntlm by gss",
+    "gss": "ntlm by gss",
+    "pyspnego": "ntlm by pyspnego",
+}
+NO_NTLM = f"a login by NTLM needs a library that this installation lacks: {PIP_INSTALL['ntlm']}"
+NEITHER = "neither --password-file nor --keytab was given; a ticket"
+
+
+def chosen(credentials: Credentials, *offered: str) -> object:
+    """Return the login that is begun, or the error."""
+    connection = Connection("cqd.example.com", is_encrypted=True, certificate=None)
+    try:
+        return start_login(credentials, offered, connection)
+    except (LoginError, UsageError) as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("name", ["monitor@CQD.TEST", r"CQD\monitor"])
+def test_auto_with_a_password(can: str, name: str) -> None:
+    expected = NTLM_BY.get(can, NO_NTLM)
+    credentials = Credentials("auto", name, "Passw0rd!")
+    assert chosen(credentials, "NTLM") == expected
+    assert chosen(credentials, "NTLM", "Basic") == expected
+    if can == "kerberos" and "@" in name:
+        expected = "kerberos"
+    assert chosen(credentials, "Negotiate") == expected
+    assert chosen(credentials, "Negotiate", "NTLM", "Basic") == expected
+
+
+def test_ntlm_that_was_asked_for_is_never_kerberos(can: str) -> None:
+    credentials = Credentials("ntlm", "monitor@CQD.TEST", "Passw0rd!")
+    assert chosen(credentials, "Negotiate", "NTLM") == NTLM_BY.get(can, NO_NTLM)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "what"),
+    [
+        (Credentials("auto"), NEITHER),
+        (Credentials("auto", "monitor"), NEITHER),
+        (Credentials("auto", "monitor", keytab="x"), "a login by Kerberos"),
+        (Credentials("kerberos", "monitor", "x"), "a login by Kerberos"),
+        (Credentials("kerberos"), "a login by Kerberos"),
+    ],
+)
+def test_kerberos_with_what_this_installation_has(
+    can: str, credentials: Credentials, what: str
+) -> None:
+    lacking = f"{what} needs a library that this installation lacks: {PIP_INSTALL['kerberos']}"
+    has_gss = can.startswith("gss") or can == "kerberos"
+    assert chosen(credentials, "Negotiate", "NTLM") == ("kerberos" if has_gss else lacking)
+
+
+def test_advice_for_a_login(can: str) -> None:
+    by_ntlm = "give --username with --password-file (NTLM)"
+    kerberos = "give --username user@REALM with --password-file or --keytab (Kerberos); NTLM needs"
+    no_ntlm = f"NTLM (--username with --password-file) needs: {PIP_INSTALL['ntlm']}"
+    assert (
+        advise(["Negotiate", "NTLM"])
+        == {
+            "gss and pyspnego": f"{by_ntlm} or --keytab (Kerberos)",
+            "gss": f"{by_ntlm} or --keytab (Kerberos)",
+            "pyspnego": f"{by_ntlm}; Kerberos needs: {PIP_INSTALL['kerberos']}",
+            "kerberos": f"{kerberos}: {PIP_INSTALL['ntlm']}",
+            "nothing": no_ntlm,
+        }[can]
+    )
+    assert advise(["NTLM", "Basic"]) == (by_ntlm if can in NTLM_BY else no_ntlm)
+    assert advise(["Basic", "Digest"]) == "give --username with --password-file (Basic)"
+    assert advise(["Digest", "Bearer"]) == ""

@@ -23,12 +23,10 @@ def installed(
     for name, value in zip(("prefix", "base_prefix", "executable"), python):
         monkeypatch.setattr(sys, name, value)
     monkeypatch.setattr(sys, "path", list(path))
-    exists = installation.os.path.exists
-    tools = ("/usr/bin/apt", "/usr/bin/dnf")
+    real = Path.exists
     monkeypatch.setattr(
-        installation.os.path,
-        "exists",
-        lambda path: path == tool if path in tools else exists(path),
+        f"{installation.__name__}.os.path.exists",
+        lambda path: path == tool if path.startswith("/usr/bin/") else real(Path(path)),
     )
 
 

@@ -25,7 +25,6 @@ from expected import (
     AT_DOCUMENTED_MOMENT,
     DOCUMENTED_MOMENT,
     OVER_THE_NETWORK,
-    REFUSED,
     URL,
     WITHOUT_DATE,
     Run,
@@ -128,7 +127,7 @@ def test_basic_is_one_attempt_even_if_a_token_comes_back(
         mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "Basic YQ=="})
         assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
             "logging in to cqd.example.com as monitor: HTTP 401 to Basic (of Basic); wrong "
-            "password or group, see --auth"
+            "password, locked or expired account, or group, see --auth"
         )
         assert mocked.call_count == 2
 

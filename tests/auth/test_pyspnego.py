@@ -25,9 +25,10 @@ def test_login_names_the_service_that_it_is_for(
     named = {"hostname": "cqd.example.com", "service": "http", "protocol": "ntlm"}
     assert asked == [(("monitor", "Passw0rd!"), {**named, "channel_bindings": bindings})]
     assert (login.scheme, login.is_bound) == ("Negotiate", binding is not None)
+    assert (login.is_complete, login.may_count) == (False, False)
 
 
 def test_no_token_is_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    context = SimpleNamespace(step=lambda token: None)
+    context = SimpleNamespace(step=lambda token: None, complete=False)
     monkeypatch.setattr(spnego, "client", lambda *_, **named: context)
     assert NtlmLogin("NTLM", "cqd.example.com", "monitor", "x", None).step(b"") == b""
