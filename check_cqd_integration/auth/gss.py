@@ -46,10 +46,13 @@ _REASONS = {
     224: "no realm is known; give --username as user@REALM",
 }
 """By the number after the first in the error table of MIT krb5 (krb5_err.et)."""
+_OF_NAME = (134, 224)
+"""Those that are reasons why a name is none."""
 _KEYTAB_REASONS = {
     2: "there is no such file",
     13: "this user is not allowed to read it",
     21: "it is a directory",
+    _FIRST_CODE + 213: "it is not a keytab",
     39756033: "it has no key for this user; upper and lower case matter (klist -k)",
 }
 """By the minor status: of the operating system, or of the krb5 mechanism."""
@@ -112,10 +115,13 @@ class KerberosLogin:
 
         Raises LoginError for a wrong one, or for none that is needed (RFC 4120, 3.2.4).
         """
-        if token is not None:
-            self.step(token)
-        elif not is_needed:
+        if token is None and not is_needed:
             return
+        try:
+            if token is not None:
+                self._context.step(token)
+        except GSSError as error:
+            raise LoginError(f"the portal proves wrongly who it is: {_words(error)}") from error
         if not self.is_complete:
             raise LoginError("the portal did not prove that it is the one that was asked for")
 
@@ -238,6 +244,6 @@ def _check_keytab(name: Any, keytab: str) -> None:
         store = {"keytab": f"FILE:{keytab}"}
         gssapi.Credentials(name=name, usage="accept", mechs=[_KERBEROS], store=store)
     except GSSError as error:
-        known = {**_KEYTAB_REASONS, **{_FIRST_CODE + code: why for code, why in _REASONS.items()}}
-        reason = known.get(error.min_code, "it is not a keytab")
+        of_name = {_FIRST_CODE + code: _REASONS[code] for code in _OF_NAME}
+        reason = {**_KEYTAB_REASONS, **of_name}.get(error.min_code) or _words(error)
         raise LoginError(f"--keytab {keytab}: {reason}") from error

@@ -9,8 +9,9 @@ KRB5_KTNAME (keytab) and NTLM_USER_FILE (lines of DOMAIN:user:password, used for
 What it does as IIS does: an NTLM login holds for the connection, a Kerberos login for one request
 (IIS's default, authPersistNonNTLM=false); a 401 lists all schemes, a challenge only its own.
 
-`/redirect?LOCATION` answers 302 to anybody, `/forbidden...` 403 after a good login, every other
-path the answer after a good login. `--log` gets one JSON object per request: see Record.
+`/redirect?LOCATION` answers 302 to anybody, `/moved?LOCATION` 302 and `/forbidden...` 403 after a
+good login, every other path the answer after a good login. `--log` gets one JSON object per
+request: see Record.
 """
 
 from __future__ import annotations
@@ -50,9 +51,15 @@ FAULTS = {
     "503-in-handshake": "instead of judging a login token, answer 503",
     "no-challenge": "instead of judging a login token, answer 401 without a challenge",
     "no-proof": "let in without the token that proves who the server is",
+    "wrong-proof": "let in with a token that proves nothing",
     "401-after-login": "refuse after a good login, as a page that one may not read does",
     "hang": "instead of judging a login token, answer nothing until the client goes away",
 }
+BEFORE_OR_AFTER = (
+    *("none", "empty-401", "close-401"),
+    *("no-proof", "wrong-proof", "401-after-login"),
+)
+"""The faults of a server that judges a login token."""
 NTLM_FIRST_TOKEN = b"NTLMSSP\0\x01\0\0\0"
 ACCESS_DENIED = (
     b"<!DOCTYPE html><html><head><title>401 - Unauthorized: Access is denied due to invalid "
@@ -180,7 +187,7 @@ class Connection(BaseHTTPRequestHandler):
             self.serve(record)
         elif scheme not in self.policy.schemes:
             self.deny(record)
-        elif self.policy.fault in ("none", "empty-401", "close-401", "no-proof", "401-after-login"):
+        elif self.policy.fault in BEFORE_OR_AFTER:
             self.log_in(record, scheme, text)
         elif self.policy.fault == "no-challenge":
             self.deny(record)
@@ -210,6 +217,8 @@ class Connection(BaseHTTPRequestHandler):
         headers = {}
         if self.policy.fault == "no-proof" and record.login == "granted":
             answer = b""
+        if self.policy.fault == "wrong-proof" and record.login == "granted":
+            answer = answer[:-1] + bytes([answer[-1] ^ 1])
         if answer:
             headers["WWW-Authenticate"] = f"{scheme} {base64.b64encode(answer).decode()}"
         if record.login == "continued":
@@ -228,7 +237,10 @@ class Connection(BaseHTTPRequestHandler):
         self.serve(record, headers)
 
     def serve(self, record: Record, headers: dict[str, str] | None = None) -> None:
-        if self.path.startswith("/forbidden"):
+        if self.path.startswith("/moved?"):
+            location = self.path.partition("?")[2]
+            self.reply(record, 302, {"Location": location, **(headers or {})})
+        elif self.path.startswith("/forbidden"):
             self.reply(record, 403, headers, b"<html>403 - Forbidden: Access is denied.</html>")
         else:
             self.reply(record, 200, headers, self.policy.answer.read_bytes(), "application/json")

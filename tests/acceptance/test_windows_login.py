@@ -14,10 +14,18 @@ from windows_login_lab import PASSWORDS, Acceptor, WindowsLoginLab
 
 PATH = "/QoEDataService/IntegrationLog/Status"
 AT_DOCUMENTED_MOMENT = ("--now", "2015-01-18T10:31:00Z", "--timezone", "UTC")
-USER = {"kerberos": "monitor@CQD.TEST", "ntlm": "CQD\\monitor"}
-HEADER = {"kerberos": "Negotiate", "ntlm": "NTLM"}
+PYSPNEGO = "ntlm by pyspnego"
+USER = {"kerberos": "monitor@CQD.TEST", **dict.fromkeys(("ntlm", PYSPNEGO), "CQD\\monitor")}
+HEADER = {"kerberos": "Negotiate", **dict.fromkeys(("ntlm", PYSPNEGO), "NTLM")}
 HINT = ", or a proxy ends TLS (--no-channel-binding)"
-SCHEMES = pytest.mark.parametrize("scheme", ["kerberos", "ntlm"])
+SCHEMES = pytest.mark.parametrize("scheme", ["kerberos", "ntlm", PYSPNEGO])
+NTLM = pytest.mark.parametrize("scheme", ["ntlm", PYSPNEGO])
+LACKS_NTLM = """
+import gssapi, sys
+gssapi.raw.indicate_mechs = lambda: set()
+sys.modules["spnego"] = None
+"""
+"""Python's sitecustomize: Kerberos by GSSAPI is there, NTLM is not."""
 
 
 class Plugin:
@@ -32,9 +40,20 @@ class Plugin:
         }
         self.password = ""
 
+    def without(self, *modules: str, customized: str = "") -> None:
+        """Be an installation that lacks modules, or that is customized before it runs."""
+        place = self.lab.directory / "-".join(["without", *modules, str(len(customized))])
+        place.mkdir(exist_ok=True)
+        for module in modules:
+            (place / f"{module}.py").write_text("raise ImportError\n")
+        if customized:
+            (place / "sitecustomize.py").write_text(customized)
+        self.environment["PYTHONPATH"] = str(place)
+
     def __call__(self, base: str, *options: str) -> tuple[int, str]:
         url = base + PATH
-        trust = ("--ca-file", str(self.lab.ca_file)) if url.startswith("https") else ()
+        is_verified = url.startswith("https") and "--insecure" not in options
+        trust = ("--ca-file", str(self.lab.ca_file)) if is_verified else ()
         process = subprocess.run(
             [sys.executable, "-m", "check_cqd_integration", "-u", url, *trust, *options],
             env={**self.environment, "CQD_PASSWORD": self.password},
@@ -52,7 +71,8 @@ class Plugin:
             options = ("--keytab", str(self.lab.keytab), *options)
         else:
             self.password = PASSWORDS["monitor"]
-        return self(base, "--auth", scheme, "-l", USER[scheme], *options)
+            self.without("gssapi" if scheme == PYSPNEGO else "spnego")
+        return self(base, "--auth", scheme.split()[0], "-l", USER[scheme], *options)
 
 
 @pytest.fixture
@@ -72,7 +92,7 @@ def unknown(message: str) -> tuple[int, str]:
 
 WHY = {
     "kerberos": "wrong group or SPN",
-    "ntlm": "wrong password, locked or expired account, or group",
+    **dict.fromkeys(("ntlm", PYSPNEGO), "wrong password, locked or expired account, or group"),
 }
 
 
@@ -97,7 +117,7 @@ def test_bound_login(plugin: Plugin, scheme: str, certificate: str, protection: 
     assert is_read(outcome)
     assert logins(acceptor) == [("granted", USER[scheme], protection != "off")]
     requests = [(record["connection"], record["request"]) for record in acceptor.log()]
-    assert requests == [(1, number) for number in range(1, {"kerberos": 3, "ntlm": 4}[scheme])]
+    assert requests == [(1, number) for number in range(1, {"kerberos": 3}.get(scheme, 4))]
 
 
 @SCHEMES
@@ -107,9 +127,7 @@ def test_log_is_asked_for_on_the_connection_that_is_logged_in(plugin: Plugin, sc
     # It gives the status whatever is asked for.
     assert (code, "\nlog not read: the answer is not a list of entries\n" in out) == (2, True)
     # NTLM is of the connection; Kerberos, to a server that wants it so, of each request.
-    assert logins(acceptor) == {"ntlm": 1, "kerberos": 2}[scheme] * [
-        ("granted", USER[scheme], True)
-    ]
+    assert logins(acceptor) == {"kerberos": 2}.get(scheme, 1) * [("granted", USER[scheme], True)]
     requests = [(record["connection"], record["request"]) for record in acceptor.log()]
     assert requests == [(1, number) for number in range(1, 5)]
 
@@ -179,6 +197,58 @@ def test_auto_with_a_password_is_ntlm(plugin: Plugin, offered: str) -> None:
     assert [login["mechanism"] for login in acceptor.logins()] == ["ntlm"]
 
 
+def test_auto_with_a_password_is_kerberos_where_there_is_no_ntlm(plugin: Plugin) -> None:
+    plugin.without(customized=LACKS_NTLM)
+    plugin.password = PASSWORDS["monitor"]
+    acceptor = plugin.lab.acceptor(extended_protection="require")
+    assert is_read(plugin(acceptor.url, "-l", USER["kerberos"], *AT_DOCUMENTED_MOMENT))
+    assert [login["mechanism"] for login in acceptor.logins()] == ["kerberos"]
+    code, out = plugin(acceptor.url, "-l", USER["ntlm"])
+    assert (code, out) == unknown(
+        "a login by NTLM needs a library that this installation lacks: apt install python3-gssapi "
+        "gss-ntlmssp"
+    )
+    assert len(acceptor.logins()) == 1
+
+
+@pytest.mark.parametrize(
+    ("lacking", "advice"),
+    [
+        (
+            (),
+            "give --username with --password-file (NTLM) or --keytab (Kerberos)",
+        ),
+        (
+            ("gssapi",),
+            "give --username with --password-file (NTLM); Kerberos needs: apt install "
+            "python3-gssapi",
+        ),
+        (
+            ("gssapi", "spnego"),
+            "NTLM (--username with --password-file) needs: apt install python3-gssapi gss-ntlmssp",
+        ),
+    ],
+)
+def test_advice_of_this_installation(plugin: Plugin, lacking: tuple[str, ...], advice: str) -> None:
+    plugin.without(*lacking)
+    assert plugin(plugin.lab.acceptor().url) == unknown(
+        f"HTTP 401: the portal wants a login and offers Negotiate, NTLM; {advice}"
+    )
+
+
+def test_krb5_conf_that_cannot_be_read_is_told_in_the_words_of_the_library(
+    plugin: Plugin, tmp_path: Path
+) -> None:
+    conf = tmp_path / "krb5.conf"
+    conf.write_text("[libdefaults\nx")
+    plugin.environment["KRB5_CONFIG"] = str(conf)
+    acceptor = plugin.lab.acceptor()
+    assert plugin(acceptor.url, "--auth", "kerberos") == unknown(
+        "logging in to localhost as the user of the ticket cache: Kerberos fails: Improper format "
+        "of Kerberos configuration file"
+    )
+
+
 def test_auto_with_a_password_is_basic_where_nothing_else_is_offered(plugin: Plugin) -> None:
     plugin.password = PASSWORDS["monitor"]
     acceptor = plugin.lab.acceptor(schemes="Basic")
@@ -186,9 +256,11 @@ def test_auto_with_a_password_is_basic_where_nothing_else_is_offered(plugin: Plu
     assert [login["mechanism"] for login in acceptor.logins()] == ["basic"]
 
 
+@NTLM
 @pytest.mark.parametrize("user", ["CQD\\umlaut", "umlaut@CQD.TEST", "umlaut"])
-def test_password_beyond_latin_1_by_ntlm(plugin: Plugin, user: str) -> None:
+def test_password_beyond_latin_1_by_ntlm(plugin: Plugin, user: str, scheme: str) -> None:
     plugin.password = PASSWORDS["umlaut"]
+    plugin.without("gssapi" if scheme == PYSPNEGO else "spnego")
     acceptor = plugin.lab.acceptor(extended_protection="require")
     assert is_read(plugin(acceptor.url, "--auth", "ntlm", "-l", user, *AT_DOCUMENTED_MOMENT))
     assert [login[0] for login in logins(acceptor)] == ["granted"]
@@ -203,8 +275,10 @@ def test_password_beyond_latin_1_by_kerberos(plugin: Plugin, user: str) -> None:
     assert logins(acceptor) == [("granted", "umlaut@CQD.TEST", True)]
 
 
-def test_wrong_password_by_ntlm_is_one_attempt(plugin: Plugin) -> None:
+@NTLM
+def test_wrong_password_by_ntlm_is_one_attempt(plugin: Plugin, scheme: str) -> None:
     plugin.password = "hunter2"
+    plugin.without("gssapi" if scheme == PYSPNEGO else "spnego")
     acceptor = plugin.lab.acceptor(extended_protection="accept")
     assert plugin(acceptor.url, "-l", USER["ntlm"]) == refused("ntlm")
     assert [login[0] for login in logins(acceptor)] == ["refused"]
@@ -254,14 +328,17 @@ def test_key_table_that_is_not_right(plugin: Plugin, keytab: str, reason: str) -
 
 def test_no_ticket(plugin: Plugin) -> None:
     acceptor = plugin.lab.acceptor()
-    for option, value, who in (
-        ("--auth", "kerberos", "the user of the ticket cache"),
-        ("-l", USER["kerberos"], USER["kerberos"]),
+    neither = "neither --password-file nor --keytab was given, and there is no ticket (kinit)"
+    for option, value, told in (
+        (
+            "--auth",
+            "kerberos",
+            "the user of the ticket cache: there is no ticket; get one with kinit, or give "
+            "--username and --keytab",
+        ),
+        ("-l", USER["kerberos"], f"{USER['kerberos']}: {neither}"),
     ):
-        assert plugin(acceptor.url, option, value) == unknown(
-            f"logging in to localhost as {who}: there is no ticket; get one with kinit, or give "
-            "--keytab"
-        )
+        assert plugin(acceptor.url, option, value) == unknown(f"logging in to localhost as {told}")
     assert logins(acceptor) == []
 
 
@@ -279,7 +356,7 @@ def test_kdc_that_is_down(plugin: Plugin) -> None:
     plugin.environment.update(plugin.lab.refusing_kdc_environment)
     acceptor = plugin.lab.acceptor()
     assert plugin.with_login(acceptor.url, "kerberos") == unknown(
-        "logging in to localhost as monitor@CQD.TEST: no KDC can be reached"
+        "logging in to localhost as monitor@CQD.TEST: no KDC of the realm CQD.TEST can be reached"
     )
 
 
@@ -290,8 +367,9 @@ def test_kdc_that_never_answers_ends_with_the_timeout(plugin: Plugin) -> None:
     outcome = plugin.with_login(acceptor.url, "kerberos", "-t", "1")
     assert time.monotonic() - begin < 5  # krb5 itself gives up after 25
     assert outcome == (
-        2,
-        "CQD CRITICAL - logging in to localhost as monitor@CQD.TEST: no answer within 1s (-t)\n",
+        3,
+        "CQD UNKNOWN - logging in to localhost as monitor@CQD.TEST: asking the KDC of CQD.TEST: no "
+        "answer within 1s (-t)\n",
     )
 
 
@@ -317,7 +395,8 @@ def test_realm_that_nobody_knows(plugin: Plugin) -> None:
     plugin.password = "x"
     acceptor = plugin.lab.acceptor()
     assert plugin(acceptor.url, "--auth", "kerberos", "-l", "monitor@ELSE.TEST") == unknown(
-        "logging in to localhost as monitor@ELSE.TEST: no KDC is known for the realm; see krb5.conf"
+        "logging in to localhost as monitor@ELSE.TEST: no KDC is known for the realm ELSE.TEST; "
+        "see krb5.conf"
     )
 
 
@@ -382,7 +461,7 @@ def test_fault_in_the_handshake(
 @SCHEMES
 def test_refusal_without_a_challenge(plugin: Plugin, scheme: str) -> None:
     acceptor = plugin.lab.acceptor(fault="no-challenge")
-    why = {"kerberos": "", "ntlm": "it sends no challenge"}[scheme]
+    why = {"kerberos": ""}.get(scheme, "it sends no challenge")
     assert plugin.with_login(acceptor.url, scheme) == refused(scheme, why)
     assert len(acceptor.log()) == 2
 
@@ -392,15 +471,41 @@ def test_refusal_after_a_good_login_is_not_tried_again(plugin: Plugin, scheme: s
     acceptor = plugin.lab.acceptor(fault="401-after-login", extended_protection="require")
     assert plugin.with_login(acceptor.url, scheme) == refused(scheme)
     assert logins(acceptor) == [("granted", USER[scheme], True)]
-    assert len(acceptor.log()) == {"kerberos": 2, "ntlm": 3}[scheme]
+    assert len(acceptor.log()) == {"kerberos": 2}.get(scheme, 3)
 
 
-def test_portal_that_does_not_prove_who_it_is(plugin: Plugin) -> None:
+NO_PROOF = unknown(
+    "logging in to localhost as monitor@CQD.TEST: the portal did not prove that it is the one that "
+    "was asked for"
+)
+
+
+@pytest.mark.parametrize("path", ["", "/moved?/x", "/forbidden"])
+def test_portal_that_does_not_prove_who_it_is(plugin: Plugin, path: str) -> None:
+    acceptor = plugin.lab.acceptor(fault="no-proof", certificate=None)
+    assert plugin.with_login(acceptor.url + path, "kerberos") == NO_PROOF
+    assert len(acceptor.log()) == 2
+
+
+def test_certificate_that_is_verified_is_proof_enough(plugin: Plugin) -> None:
+    acceptor = plugin.lab.acceptor(fault="no-proof", extended_protection="require")
+    assert is_read(plugin.with_login(acceptor.url, "kerberos", *AT_DOCUMENTED_MOMENT))
+
+
+def test_certificate_that_is_not_verified_is_no_proof(plugin: Plugin) -> None:
     acceptor = plugin.lab.acceptor(fault="no-proof")
-    assert plugin.with_login(acceptor.url, "kerberos") == unknown(
-        "logging in to localhost as monitor@CQD.TEST: the portal did not prove that it is the one "
-        "that was asked for"
+    assert plugin.with_login(acceptor.url, "kerberos", "--insecure") == NO_PROOF
+
+
+@pytest.mark.parametrize("certificate", ["sha256", None])
+@pytest.mark.parametrize("path", ["", "/moved?/x", "/forbidden"])
+def test_portal_with_a_wrong_proof(plugin: Plugin, certificate: str | None, path: str) -> None:
+    acceptor = plugin.lab.acceptor(fault="wrong-proof", certificate=certificate)
+    assert plugin.with_login(acceptor.url + path, "kerberos") == unknown(
+        "logging in to localhost as monitor@CQD.TEST: the portal proves wrongly who it is: "
+        "Decrypt integrity check failed"
     )
+    assert len(acceptor.log()) == 2
 
 
 @pytest.mark.parametrize(
@@ -430,7 +535,7 @@ def test_user_who_may_not_read(plugin: Plugin, scheme: str) -> None:
 
 @SCHEMES
 def test_login_to_apache(plugin: Plugin, scheme: str) -> None:
-    for place in (f"/{scheme}", "/negotiate"):
+    for place in (f"/{scheme.split()[0]}", "/negotiate"):
         url = plugin.lab.apache_url(place)
         assert is_read(plugin.with_login(url, scheme, *AT_DOCUMENTED_MOMENT))
 
