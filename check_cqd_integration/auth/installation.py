@@ -37,7 +37,7 @@ def command_for(scheme: str) -> str:
 
 
 def _sees_packages_of_the_distribution() -> bool:
-    return any(
+    return sys.prefix == "/usr" or any(
         path.startswith(("/usr/lib/", "/usr/lib64/"))
         and path.endswith(("/dist-packages", "/site-packages"))
         for path in sys.path

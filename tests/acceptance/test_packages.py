@@ -339,8 +339,8 @@ def look_at(tree: Tree) -> None:
         url = portal.url + "/http-401" + STATUS_PATH
         assert tree.check("--url", url, "--timezone=UTC", "--auth=kerberos") == (
             3,
-            "CQD UNKNOWN - a login by Kerberos needs the Python package gssapi: pip install "
-            "gssapi, or on Debian apt install python3-gssapi\n",
+            "CQD UNKNOWN - a login by Kerberos needs a library that this installation lacks: apt "
+            "install python3-gssapi\n",
             "",
         )
 

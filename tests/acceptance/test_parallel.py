@@ -94,7 +94,7 @@ EXPECTED = {
     "http-401": (
         3,
         "UNKNOWN - HTTP 401: the portal wants a login and offers Negotiate, NTLM; give --username "
-        "with --password-file or --keytab",
+        "with --password-file (NTLM) or --keytab (Kerberos)",
     ),
     "http-503": (2, "CRITICAL - HTTP 503 Service Unavailable: the portal cannot answer now"),
     "close": (

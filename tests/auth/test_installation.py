@@ -39,6 +39,13 @@ def test_debian_package_and_single_file(monkeypatch: pytest.MonkeyPatch, first: 
     assert command_for("ntlm") == "apt install python3-gssapi gss-ntlmssp"
 
 
+def test_single_file_where_no_package_for_python_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed(monkeypatch, DEBIAN_PYTHON, "/opt/cqd.pyz", tool="/usr/bin/apt")
+    assert command_for("kerberos") == "apt install python3-gssapi"
+
+
 def test_single_file_on_red_hat(monkeypatch: pytest.MonkeyPatch) -> None:
     path = ("/opt/check_cqd_integration.pyz", "/usr/lib64/python3.9/site-packages")
     installed(monkeypatch, DEBIAN_PYTHON, *path, tool="/usr/bin/dnf")
