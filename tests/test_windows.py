@@ -74,15 +74,17 @@ def test_password_file(portal: PortalSimulator, tmp_path: Path) -> None:
 
 def test_refused_login_is_remembered(portal: PortalSimulator, tmp_path: Path) -> None:
     options = ("-u", url_of(portal, "basic"), "-l", "monitor", "--auth", "basic", "--insecure")
+    begin = "CQD UNKNOWN - logging in to 127.0.0.1 as monitor: "
     refused = (
-        "CQD UNKNOWN - logging in to 127.0.0.1 as monitor: HTTP 401 to Basic (of Basic); wrong "
-        "password or group, see --auth"
+        "HTTP 401 to Basic (of Basic); wrong password, locked or expired account, or group, see "
+        "--auth\n"
     )
     code, out, err = plugin(*options, CQD_PASSWORD="x")
     assert (code, err) == (3, "")
-    assert out == f"{refused}, not remembered: this user has no home directory (--state-dir)\n"
+    note = "refused, not remembered: this user has no home directory (--state-dir): "
+    assert out == f"{begin}{note}{refused}"[:197] + "...\n"
     where: Any = {"CQD_PASSWORD": "x", "LOCALAPPDATA": str(tmp_path)}
-    assert plugin(*options, **where) == (3, f"{refused}\n", "")
+    assert plugin(*options, **where) == (3, f"{begin}{refused}", "")
     code, out, err = plugin(*options, **where)
     assert (code, err) == (3, "")
     assert out.startswith("CQD UNKNOWN - logging in to 127.0.0.1 as monitor: refused ")

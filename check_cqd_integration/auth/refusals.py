@@ -118,7 +118,7 @@ class Refusals:
             )
 
     def remember(self, host: str, reason: str) -> str:
-        """Remember that a host refused them now; return what is to be added to the message."""
+        """Remember that a host refused them now; return what is to come before the reason."""
         try:
             if not self._directory:
                 raise _UnusableError("this user has no home directory")
@@ -127,8 +127,8 @@ class Refusals:
                 os.mkdir(self._directory, 0o700)
             self._write_refusal(_Refusal(now(), host, reason))
         except (OSError, _UnusableError) as error:
-            return f", not remembered: {_why(error)} (--state-dir)"
-        return f", ignored in --state-dir: {self._ignored}" if self._ignored else ""
+            return f"refused, not remembered: {_why(error)} (--state-dir): "
+        return f"refused, ignored in --state-dir: {self._ignored}: " if self._ignored else ""
 
     def forget(self) -> None:
         """Forget a refusal of them, as they were accepted."""

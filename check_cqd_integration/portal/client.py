@@ -194,7 +194,7 @@ class Portal:
         try:
             response = self._log_in(url, response, credentials, deadline)
         except RefusedError as error:
-            raise LoginError(f"{error}{self._refusals.remember(host, str(error))}") from error
+            raise LoginError(f"{self._refusals.remember(host, str(error))}{error}") from error
         if response.status_code // 100 != 5:
             self._refusals.forget()
             self._refusals = None  # what is refused after that is not for the credentials

@@ -26,7 +26,9 @@ from check_cqd_integration.auth.choice import BasicLogin
 from check_cqd_integration.errors import LoginError, RefusedError
 
 MINUTE, HOUR = 60, 3600
-WHY = "HTTP 401 to Basic (of Basic); wrong password or group, see --auth"
+WHY = (
+    "HTTP 401 to Basic (of Basic); wrong password, locked or expired account, or group, see --auth"
+)
 LOGIN = "logging in to 127.0.0.1 as monitor: "
 REFUSED = unknown(LOGIN + WHY)
 
@@ -208,7 +210,7 @@ def test_another_portal_is_not_asked_with_the_same_credentials(
         3,
         "CQD UNKNOWN - logging in to localhost as monitor: refused 5m ago by 127.0.0.1, tried "
         "again in 55m, with another password or --login-retry 0: HTTP 401 to Basic (of Basic); "
-        "wrong password or group, s...\n",
+        "wrong password, locked or ...\n",
     )
     assert attempts(basic_portal) == 1
 
@@ -283,7 +285,9 @@ def test_what_is_refused_after_a_login_is_not_for_the_credentials(
         mocked.get(URL.replace("/Status", ""), [wanted, wanted])
         code, out = run(*options, *AT_DOCUMENTED_MOMENT)
     assert code == 2
-    assert "HTTP 401 to Basic (of Basic); wrong password or group" in out
+    assert (
+        "HTTP 401 to Basic (of Basic); wrong password, locked or expired account, or group" in out
+    )
     assert not directory.exists()
 
 
@@ -366,7 +370,7 @@ def failing(number: int) -> Callable[..., Any]:
 
 
 def with_note(note: str) -> tuple[int, str]:
-    return unknown(f"{LOGIN}{WHY}, {note}")
+    return unknown(f"{LOGIN}refused, {note}: {WHY}"[:185])
 
 
 @pytest.mark.parametrize(
