@@ -95,7 +95,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     "portal/answer": ("portal/test_answer.py", "portal/test_saved.py", "portal/test_client.py"),
     "portal/secrets": ("portal/test_secrets.py",),
     "portal/deadline": ("portal/test_deadline.py", "portal/test_saved.py"),
-    "auth/refusals": ("auth/test_refusals.py",),
     "auth/choice": ("auth",),
     "auth/refusals": ("auth/test_refusals.py",),
     "auth/pyspnego": ("auth",),
