@@ -100,7 +100,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     "auth/pyspnego": ("auth",),
     "auth/ntlm": ("auth",),
     "auth/installation": ("auth/test_installation.py",),
-    "auth/refusals": ("auth/test_refusals.py",),
     "auth/channel_binding": ("auth",),
     "pipeline/status": ("pipeline/test_status.py",),
     "pipeline/timestamps": ("pipeline/test_timestamps.py", "pipeline/test_status.py"),

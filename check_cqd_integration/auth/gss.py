@@ -139,13 +139,12 @@ class KerberosLogin:
 
     def _unknown_service(self, words: str) -> str:
         """Tell the name that was asked for, which DNS may have made of the host's."""
-        asked = re.search("HTTP/[^@ ]+", words)
-        if asked and asked[0].lower() == f"http/{self._host.lower()}":
+        expected, asked = f"HTTP/{self._host}", re.search("HTTP/[^@ ]+", words)
+        named = asked[0] if asked else expected  # not every KDC names it
+        if named.lower() == expected.lower():
             return (
-                f"the KDC knows no service {asked[0]}; is the host given by its name, and its SPN "
-                f"set?"
+                f"the KDC knows no service {named}; is the host given by its name, and its SPN set?"
             )
-        named = asked[0] if asked else f"HTTP/{self._host}"
         return (
             f"the KDC knows no service {named}; if that is not the portal's SPN, set rdns and "
             f"dns_canonicalize_hostname to false in krb5.conf"

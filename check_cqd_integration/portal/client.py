@@ -389,7 +389,7 @@ def _what_login(offered: Sequence[str]) -> str:
 
 
 def _hint(login: Login) -> str:
-    return ", or a proxy ends TLS (--no-channel-binding)" if login.is_bound else ""
+    return ", or a TLS proxy (--no-channel-binding)" if login.is_bound else ""
 
 
 def _offered(response: requests.Response) -> list[str]:

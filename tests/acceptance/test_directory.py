@@ -22,7 +22,7 @@ from directory_lab import (
 from expected import AT_DOCUMENTED_MOMENT, OVER_THE_NETWORK, item, masked, unknown
 from portal_simulator import DOCUMENTED, STATUS_PATH
 
-NOT_BOUND = ", or a proxy ends TLS (--no-channel-binding)"
+NOT_BOUND = ", or a TLS proxy (--no-channel-binding)"
 NTLM_REFUSED = (
     "HTTP 401 to NTLM (of Negotiate, NTLM); wrong password, locked or expired account, or group"
     f"{NOT_BOUND}"

@@ -17,7 +17,7 @@ AT_DOCUMENTED_MOMENT = ("--now", "2015-01-18T10:31:00Z", "--timezone", "UTC")
 PYSPNEGO = "ntlm by pyspnego"
 USER = {"kerberos": "monitor@CQD.TEST", **dict.fromkeys(("ntlm", PYSPNEGO), "CQD\\monitor")}
 HEADER = {"kerberos": "Negotiate", **dict.fromkeys(("ntlm", PYSPNEGO), "NTLM")}
-HINT = ", or a proxy ends TLS (--no-channel-binding)"
+HINT = ", or a TLS proxy (--no-channel-binding)"
 SCHEMES = pytest.mark.parametrize("scheme", ["kerberos", "ntlm", PYSPNEGO])
 NTLM = pytest.mark.parametrize("scheme", ["ntlm", PYSPNEGO])
 LACKS_NTLM = """
@@ -435,7 +435,7 @@ def test_fault_that_does_no_harm(plugin: Plugin, scheme: str, fault: str) -> Non
             "close-in-handshake",
             2,
             "CQD CRITICAL - logging in to localhost as {user}: the connection was closed by the "
-            "other side, or a proxy ends TLS (--no-channel-binding)\n",
+            "other side, or a TLS proxy (--no-channel-binding)\n",
         ),
         (
             "503-in-handshake",

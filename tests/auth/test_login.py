@@ -474,7 +474,7 @@ def test_ntlm_login_is_bound_to_the_portal_through_a_tunnel(run: Run, ca_file: s
     assert portal.logins == ["granted to monitor"]
 
 
-HINT = ", or a proxy ends TLS (--no-channel-binding)"
+HINT = ", or a TLS proxy (--no-channel-binding)"
 
 
 @pytest.mark.usefixtures("users")
