@@ -300,7 +300,7 @@ def test_wrong_password_by_kerberos_is_one_attempt(plugin: Plugin) -> None:
     [
         ("{keytab}.none", "--keytab {keytab}.none: there is no such file"),
         ("{directory}", "--keytab {directory}: it is a directory"),
-        ("{ca}", "--keytab {ca}: it is not a keytab"),
+        ("{key}", "--keytab {key}: it is not a keytab"),
         (
             "{other}",
             "--keytab {other}: it has no key for this user; upper and lower case matter (klist -k)",
@@ -309,12 +309,14 @@ def test_wrong_password_by_kerberos_is_one_attempt(plugin: Plugin) -> None:
     ],
     ids=["missing", "directory", "garbage", "other", "stale"],
 )
-def test_key_table_that_is_not_right(plugin: Plugin, keytab: str, reason: str) -> None:
+def test_key_table_that_is_not_right(
+    plugin: Plugin, keytab: str, reason: str, tmp_path: Path
+) -> None:
     lab = plugin.lab
     paths = {
         "keytab": lab.keytab,
-        "directory": lab.directory,
-        "ca": lab.ca_file,
+        "directory": tmp_path,
+        "key": lab.client_key,
         "other": lab.other_keytab,
         "stale": lab.stale_keytab,
     }
