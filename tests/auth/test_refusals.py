@@ -317,6 +317,7 @@ def test_refusal_of_the_kdc_is_remembered(
     monkeypatch.setattr(BasicLogin, "step", step)
     keytab = tmp_path / "keytab"
     keytab.write_bytes(b"old")
+    keytab.chmod(0o600)
     monkeypatch.setenv("CQD_PASSWORD", "x")
     wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
     options = ("-H", "cqd.example.com", "-l", "monitor", "--state-dir", str(directory))
