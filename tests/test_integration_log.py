@@ -16,9 +16,9 @@ from expected import (
     AT_DOCUMENTED_MOMENT,
     DOCUMENTED_LINE,
     DOCUMENTED_MOMENT,
+    OF_BOTH,
     OF_CLOCK,
     OF_CUBE,
-    OF_DATA,
     OF_INTEGRATION,
     OF_PORTAL,
     OVER_THE_NETWORK,
@@ -49,7 +49,7 @@ def test_reason_of_a_failure_stands_below_the_stage(
         f"{OVER_THE_NETWORK}{OF_INTEGRATION}{OF_CUBE}"
         "  log 2015-01-18 10:30:58+00:00  Cube: Process Cube has failed: the attribute key cannot "
         "be found when processing: Table 'dbo_Date', Column 'Date', Value: '1/1/1953'\n"
-        f"{OF_DATA}{OF_CLOCK}{OF_PORTAL}{HINT}",
+        f"{OF_BOTH}{OF_CLOCK}{OF_PORTAL}{HINT}",
     )
     status, log = portal.requests
     assert (status.path, log.path) == (STATUS_PATH, LOG_PATH)
@@ -134,7 +134,7 @@ def test_entry_of_no_stage_stands_below_all(run: Run) -> None:
         _, out = run("-H", "cqd.example.com", "-v", *AT_DOCUMENTED_MOMENT)
     assert out == (
         f"{WITHOUT_DATE}{OF_INTEGRATION}{OF_CUBE}  log 2015-01-18 10:30:59+00:00  Cube: failed\n"
-        f"{OF_DATA}{OF_PORTAL}log 2015-01-18 10:30:58+00:00  Login: failed\n{HINT}"
+        f"{OF_BOTH}{OF_PORTAL}log 2015-01-18 10:30:58+00:00  Login: failed\n{HINT}"
     )
 
 
@@ -285,7 +285,7 @@ def test_log_that_does_not_come(run: Run, then: Any, reason: str) -> None:
         took = time.monotonic() - begin
     assert (code, out) == (
         2,
-        f"{WITHOUT_DATE}{OF_INTEGRATION}{OF_CUBE}{OF_DATA}{OF_PORTAL}log not read: {reason}\n"
+        f"{WITHOUT_DATE}{OF_INTEGRATION}{OF_CUBE}{OF_BOTH}{OF_PORTAL}log not read: {reason}\n"
         f"{HINT}",
     )
     assert took < 10

@@ -110,13 +110,13 @@ _OF_NETWORK: Values = {"clock_skew": 0, "response_time": 0.001}
 OVER_THE_NETWORK = f"{DOCUMENTED_TEXT} | {perfdata({**DOCUMENTED_VALUES, **_OF_NETWORK})}\n"
 WITHOUT_DATE = f"{DOCUMENTED_TEXT} | {perfdata({**DOCUMENTED_VALUES, 'response_time': 0.001})}\n"
 
-# What -v says below the line, of one subject each.
+# What -v says below the line: of each stage, of the whole pipeline, of what is not the pipeline.
 OF_INTEGRATION = "[OK] integration: last success 47s ago, no failures since, not running\n"
 OF_CUBE = (
     "[CRITICAL] cube: last success 19h 14m ago (limit 2h), 2 failures since (limit 0), newest "
     "failure 2s ago (within 30m), not running, last run took 42s\n"
 )
-OF_DATA = "data: 19h 15m old\n"
+OF_BOTH = "data: 19h 15m old\n"
 OF_CLOCK = "[OK] clock: in step with the portal\n"
 OF_PORTAL = "portal: answered in 0.001s\n"
 
