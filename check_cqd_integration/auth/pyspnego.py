@@ -28,11 +28,6 @@ class NtlmLogin(Handshake):
             protocol="ntlm",
         )
 
-    @property
-    def may_count(self) -> bool:
-        """Tell whether a refusal may count against the account."""
-        return self.is_complete
-
     def step(self, token: bytes | None) -> bytes:
         """Return the next token; raises LoginError for a challenge that is none."""
         try:
