@@ -26,6 +26,7 @@ _TICKET_STAYS_IN_MEMORY = "MEMORY:check_cqd_integration"
 _FIRST_CODE = 2529638912
 _UNKNOWN_SERVICE = 7
 _WRONG_KEY = 24
+_EXPIRED = 32
 _NO_TICKET = (141, 195)
 _REASONS = {
     1: "the account has expired",
@@ -33,7 +34,7 @@ _REASONS = {
     18: "the account is locked, disabled or expired",
     23: "the password has expired",
     _WRONG_KEY: "the password or the key is wrong",
-    32: "the ticket has expired; get a new one with kinit, or give --keytab",
+    _EXPIRED: "the ticket has expired; get a new one with kinit, or give --keytab",
     33: "the ticket is not valid yet: the clocks of this host and of the KDC or the portal differ",
     35: "the ticket is not for the portal; is its SPN HTTP/{host} on another account?",
     37: "the clocks of this host and of the KDC or the portal differ too much",
@@ -131,6 +132,8 @@ class KerberosLogin:
             return self._unknown_service(words)
         if code in _NO_TICKET:
             return self._no_ticket()
+        if code == _EXPIRED and any(self._who[1:]):  # it was fetched a moment ago
+            return "the ticket has expired already; the clocks of this host and of the KDC differ"
         reason = _REASONS.get(code)
         if reason is None:
             return f"Kerberos fails: {words}"
