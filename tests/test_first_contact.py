@@ -105,7 +105,7 @@ def turn_log_on(portal: FreshPortal) -> tuple[str, ...]:
     return ()
 
 
-CA_FILE = "the authority of its certificate is not trusted; give it with --ca-file"
+CA_FILE = "its certificate is not trusted; give its CA with --ca-file"
 LOGIN = "give --username with --password-file"
 LOG = "in QoEDataService/web.config of the portal set QoEDataLib.DebugMode to True"
 AHEAD = "is --timezone the portal's zone"

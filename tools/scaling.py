@@ -232,7 +232,7 @@ def alone(url: str, authority: Path) -> Cost:
 
 
 def needs(carried: float, one: Cost) -> list[str]:
-    """What the shipped example needs; docs/scaling.md tells how it is reckoned."""
+    """What the shipped example needs; docs/scaling.md tells how it is calculated."""
     rows = [["portals", "checks a minute", "cores busy", "cores", "all answer", "none answers"]]
     for portals in (100, 10_000, 1_000_000):
         per_minute = portals / INTERVAL

@@ -107,8 +107,8 @@ _CERTIFICATE_TROUBLE = {
     9: "its certificate is not valid yet; is this host's clock right?",
     10: "its certificate has expired",
     18: "its certificate is self-signed and not trusted; give it with --ca-file",
-    19: "the authority of its certificate is not trusted; give it with --ca-file",
-    20: "the authority of its certificate is not trusted; give it with --ca-file",
+    19: "its certificate is not trusted; give its CA with --ca-file",
+    20: "its certificate is not trusted; give its CA with --ca-file",
     62: _ANOTHER_NAME,
     64: _ANOTHER_NAME,
 }

@@ -135,7 +135,7 @@ class _Connection(HTTPConnection):
         self._behind_proxy = host.strip("[]"), port
 
     def connect(self) -> None:
-        """Reach the address, ask the proxy for a way if there is one, begin TLS.
+        """Reach the address, connect through the proxy if there is one, begin TLS.
 
         urllib3's own would lend each address the whole time, tell no step, wrap up what failed,
         and compare names by itself. Raises PluginError.
@@ -145,7 +145,7 @@ class _Connection(HTTPConnection):
         try:
             self.sock = self._reached()
             if self._behind_proxy:
-                deadline.step = f"asking the proxy for a way to {host}"
+                deadline.step = f"CONNECT through the proxy to {host}"
                 self._ask_proxy(*self._behind_proxy)
             if self._tls:
                 deadline.step = f"TLS with {host}"

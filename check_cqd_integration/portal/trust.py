@@ -62,7 +62,7 @@ class Trust(NamedTuple):
         context = ssl.create_default_context(cafile=self.ca_file, capath=indexed)
         if not (self.ca_file or indexed or _has_ca_certificates(context)):
             raise UsageError(
-                "this host has no authorities to trust; install ca-certificates, or give --ca-file"
+                "this host has no CA certificates; install ca-certificates, or give --ca-file"
             )
         return context
 

@@ -26,7 +26,7 @@ PAST = datetime(2020, 1, 1, tzinfo=timezone.utc)
     [
         (
             trustme.CA().issue_cert("localhost"),
-            "the authority of its certificate is not trusted; give it with --ca-file",
+            "its certificate is not trusted; give its CA with --ca-file",
         ),
         (CA.issue_cert("elsewhere.example.com"), "its certificate is for another name"),
         (CA.issue_cert("localhost", not_after=PAST), "its certificate has expired"),

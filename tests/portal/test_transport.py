@@ -329,48 +329,48 @@ def test_proxy_that_is_an_ipv6_address(
     [
         (
             b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
-            unknown("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 407)"),
+            unknown("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 407)"),
         ),
         (
             b"HTTP/1.1 429 Too Many Requests\r\n\r\n",
-            critical("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 429)"),
+            critical("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 429)"),
         ),
         (
             b"HTTP/1.1 403 Forbidden\r\n\r\n",
-            unknown("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 403)"),
+            unknown("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 403)"),
         ),
         (
             b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
             critical(
-                "asking the proxy for a way to cqd.example.com: the proxy cannot reach the portal "
+                "CONNECT through the proxy to cqd.example.com: the proxy cannot reach the portal "
                 "(HTTP 502)"
             ),
         ),
         (
             b"HTTP/1.1 504 Gateway Timeout\r\n\r\n",
             critical(
-                "asking the proxy for a way to cqd.example.com: the proxy cannot reach the portal "
+                "CONNECT through the proxy to cqd.example.com: the proxy cannot reach the portal "
                 "(HTTP 504)"
             ),
         ),
         (
             b"HTTP/1.1 204 No Content\r\n\r\n",
-            critical("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 204)"),
+            critical("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 204)"),
         ),
         (
             b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n",
-            critical("asking the proxy for a way to cqd.example.com: the proxy refuses (HTTP 302)"),
+            critical("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 302)"),
         ),
         (
             b"",
             critical(
-                "asking the proxy for a way to cqd.example.com: the connection was closed by the "
+                "CONNECT through the proxy to cqd.example.com: the connection was closed by the "
                 "other side"
             ),
         ),
         (
             b"220 smtp.example.com ESMTP\r\n",
-            critical("asking the proxy for a way to cqd.example.com: what came is not proper HTTP"),
+            critical("CONNECT through the proxy to cqd.example.com: what came is not proper HTTP"),
         ),
     ],
     ids=[

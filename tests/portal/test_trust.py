@@ -241,7 +241,7 @@ def test_openssl_that_cannot_be_used(
 
 
 NO_AUTHORITIES = unknown(
-    "this host has no authorities to trust; install ca-certificates, or give --ca-file"
+    "this host has no CA certificates; install ca-certificates, or give --ca-file"
 )
 
 

@@ -630,7 +630,7 @@ FAULTS = [
     _fault(
         "certificate of an unknown authority",
         "CRITICAL",
-        f"{_IN_TLS}the authority of its certificate is not trusted; give it with --ca-file",
+        f"{_IN_TLS}its certificate is not trusted; give its CA with --ca-file",
         _tls_with(_certificate(ca=trustme.CA())),
         "https",
     ),
