@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from nagiosplugin import Range
 
@@ -31,8 +31,15 @@ NO_LIMITS = Limits(Range(""), Range(""))
 class WrittenRange(Range):
     """A Range that knows how it was written: ``@0:5m`` and ``@5m`` are the same to nagiosplugin."""
 
-    has_start: bool = False
+    has_start: bool
     """Whether its start was written."""
+
+    def __new__(cls, text: str, has_start: bool) -> WrittenRange:
+        """Return the range that nagiosplugin reads in a text of plain numbers."""
+        # Not by way of Range.__new__, which before nagiosplugin 1.4 knows no subclass.
+        written: WrittenRange = tuple.__new__(cls, cast("tuple[Any, ...]", Range(text)))  # type: ignore[type-var]
+        written.has_start = has_start
+        return written
 
 
 def parse_duration(text: str) -> int:
@@ -67,9 +74,7 @@ def parse_range(text: str, end: Callable[[str], int] = parse_duration) -> Range:
         raise ValueError(f"{text!r} is not a range such as 30m, 30m:, 10m:20m, ~:1h or @10m:20m")
     low = "~" if start == "~" else end(start) if colon else 0
     high = end(stop) if stop else ""
-    read = WrittenRange(f"{'@' if inside else ''}{low}:{high}")
-    read.has_start = bool(colon)
-    return read
+    return WrittenRange(f"{'@' if inside else ''}{low}:{high}", bool(colon))
 
 
 def in_words(seconds: int) -> str:

@@ -191,7 +191,9 @@ def _unequal_text(node: cst.FormattedStringText) -> Iterable[cst.CSTNode]:
 
 
 def _nothing_returned(node: cst.Return) -> Iterable[cst.CSTNode]:
-    yield node.with_changes(value=cst.Name("None"))
+    if node.value is not None:
+        space = cst.SimpleWhitespace(" ")
+        yield node.with_changes(value=cst.Name("None"), whitespace_after_return=space)
 
 
 def _opposite_condition(node: Any) -> Iterable[cst.CSTNode]:

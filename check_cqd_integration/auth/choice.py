@@ -205,10 +205,7 @@ def advise(offered: Sequence[str]) -> str:
     if not (has_ntlm or has_kerberos):
         return f"NTLM (--username with --password-file) needs: {command_for('ntlm')}"
     if not has_ntlm:
-        return (
-            f"give --username user@REALM with --password-file or --keytab (Kerberos); NTLM needs: "
-            f"{command_for('ntlm')}"
-        )
+        return f"give --username user@REALM (Kerberos), or for NTLM: {command_for('ntlm')}"
     given = "give --username with --password-file (NTLM)"
     if has_kerberos:
         return f"{given} or --keytab (Kerberos)"

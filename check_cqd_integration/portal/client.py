@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _STATUS = "/status"
 _MAX_REDIRECTS = 5
+_TOKENS = 4
+"""How many tokens of one answer are taken for secrets; a handshake has one for each scheme."""
 _LONGEST = 200
 """Characters of an address, which a redirect may have brought, in what went over the wire."""
 _QUERY = re.compile("[;?=]([^;?=&#]{4,})(?=[;?&#]|$)")
@@ -75,6 +77,8 @@ class Portal:
         self._refusals = refusals
         self._session = Session(proxy)
         self._offers = ""
+        self._proved = self._may_count = False
+        """Whether a login was answered that proves the credentials, or may count against them."""
         self.secrets = Secrets()
         """What was sent, and must not be shown if it comes back."""
         for value in _QUERY.findall(url):
@@ -120,10 +124,13 @@ class Portal:
     def _read_200(self, url: str, deadline: Deadline) -> tuple[requests.Response, bytes]:
         try:
             response = self._ask(urlsplit(url), deadline)
+            if response.status_code not in (200, 204):
+                raise self._refusal(response)
+            if self._refusals and self._proved:
+                self._refusals.forget()
+                self._refusals = None  # what is refused after that is not for the credentials
             if response.status_code == 204:
                 return response, b""
-            if response.status_code != 200:
-                raise self._refusal(response)
             deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
             return response, _read(response)
         except requests.exceptions.InvalidURL as error:
@@ -195,9 +202,6 @@ class Portal:
             response = self._log_in(url, response, credentials, deadline)
         except RefusedError as error:
             raise LoginError(f"{self._refusals.remember(host, str(error))}{error}") from error
-        if response.status_code // 100 != 5:
-            self._refusals.forget()
-            self._refusals = None  # what is refused after that is not for the credentials
         return response
 
     def _log_in(
@@ -242,6 +246,9 @@ class Portal:
                 # Over TLS the certificate has proved it, too; some proxies take the token away.
                 is_proved = url.scheme == "https" and not self._trust.insecure
                 login.finish(reply, is_needed=not (is_proved or _is_busy(response)))
+                # By Kerberos, it was the KDC that accepted them.
+                self._proved = login.is_complete or bool(login.waits_for)
+                self._may_count = login.may_count
                 return response
             if login.is_complete or reply is None or not (token := login.step(reply)):
                 kind = RefusedError if login.may_count else LoginError
@@ -291,10 +298,14 @@ class Portal:
                 "Authentication in its IIS"
             )
         if code == 401:
-            return PortalError(
+            told = (
                 f"HTTP 401: a redirect leads to where a login is wanted once more "
                 f"({_offers(response)}); give its address with --url"
             )
+            host = urlsplit(response.url).hostname or ""
+            refusals = self._refusals if self._may_count else None  # some portals refuse so
+            note = refusals.remember(host, told) if refusals else ""
+            return PortalError(f"{note}{told}")
         if code == 403 and not (self._offers or offered):
             https = "HTTPS (leave out --http), " if response.url.startswith("http:") else ""
             return PortalError(
@@ -326,7 +337,7 @@ class Portal:
         self.exchange.append(f"HTTP {response.status_code}")
         for name, value in response.headers.items():
             if name.lower() == "www-authenticate":
-                for token in _TOKEN.findall(value):
+                for token in _TOKEN.findall(value)[:_TOKENS]:
                     self.secrets.add(token)
                 value = ", ".join(_offered(response))
             elif name.lower() not in _HEADERS_WITHOUT_SECRETS or self.secrets.are_in(value):

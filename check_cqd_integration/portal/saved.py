@@ -23,12 +23,12 @@ class SavedAnswer:
     def fetch(self, deadline: Deadline) -> Answer:
         """Read it; raises UsageError if that cannot be done."""
         name = "standard input" if self.path == "-" else self.path
-        deadline.step = f"reading {name}"
-        try:
-            return Answer(read_limited(self._chunks()))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UsageError(f"{deadline.step}: {reason}") from error
+        with deadline.waiting_for_another(f"reading {name}"):  # for no portal
+            try:
+                return Answer(read_limited(self._chunks()))
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                raise UsageError(f"{deadline.step}: {reason}") from error
 
     def fetch_log(self, deadline: Deadline) -> bytes:
         """Raise PluginError: there is none."""

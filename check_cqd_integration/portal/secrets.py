@@ -31,7 +31,7 @@ class Secrets:
     def add(self, text: str | None) -> None:
         """Keep one more."""
         if text:
-            self._texts.add(text)
+            self._texts.add(text[:_LOOKED_AT])
 
     def are_in(self, text: str) -> bool:
         """Tell whether a text of the portal gives one of them away, as it is or encoded."""

@@ -51,7 +51,8 @@ class Session(requests.Session):
         """Mount our transport, with TLS settings only where they are needed: they cost time."""
         prefix = f"{scheme}://"
         if prefix not in self.adapters:
-            tls = trust.context() if scheme == "https" else None
+            with deadline.waiting_for_another("reading the certificates of this host"):
+                tls = trust.context() if scheme == "https" else None
             self.mount(prefix, _Transport(deadline, tls))
 
     def certificates_of(self, scheme: str) -> list[bytes | None]:
@@ -201,8 +202,9 @@ class _Connection(HTTPConnection):
         with self.response_class(self.sock, method="CONNECT") as response:
             response.begin()
         if response.status != 200:
-            is_final = response.status // 100 == 4 and response.status not in TRY_AGAIN
-            does = "cannot reach the portal" if response.status // 100 == 5 else "refuses"
+            cannot = response.status // 100 == 5
+            is_final = not cannot and response.status not in TRY_AGAIN
+            does = "cannot reach the portal" if cannot else "refuses"
             failed = f"{self._deadline.step}: the proxy {does} (HTTP {response.status})"
             raise (PortalError if is_final else UnreachableError)(failed)
 

@@ -265,7 +265,7 @@ def test_kerberos_with_what_this_installation_has(
 
 def test_advice_for_a_login(can: str) -> None:
     by_ntlm = "give --username with --password-file (NTLM)"
-    kerberos = "give --username user@REALM with --password-file or --keytab (Kerberos); NTLM needs"
+    kerberos = "give --username user@REALM (Kerberos), or for NTLM"
     no_ntlm = f"NTLM (--username with --password-file) needs: {PIP_INSTALL['ntlm']}"
     assert (
         advise(["Negotiate", "NTLM"])

@@ -191,7 +191,12 @@ def test_one_login_a_check_wherever_it_is_redirected(
             "address with --url"
         )
         sent = [request.headers.get("Authorization") for request in mocked.request_history]
-    assert sent == [None, basic("monitor", "wrong"), None]
+        assert sent == [None, basic("monitor", "wrong"), None]
+        # Some portals refuse a login so: it is remembered, and not sent again.
+        mocked.get(URL, **wanted)
+        code, told = run("-H", "cqd.example.com", "-l", "monitor")
+        assert (code, "refused 0s ago, tried again in 1h" in told) == (3, True)
+        assert mocked.request_history[-1].headers.get("Authorization") is None
 
 
 def test_one_login_a_check_although_it_was_redirected_before(

@@ -355,11 +355,11 @@ def test_proxy_that_is_an_ipv6_address(
         ),
         (
             b"HTTP/1.1 204 No Content\r\n\r\n",
-            critical("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 204)"),
+            unknown("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 204)"),
         ),
         (
             b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n",
-            critical("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 302)"),
+            unknown("CONNECT through the proxy to cqd.example.com: the proxy refuses (HTTP 302)"),
         ),
         (
             b"",
