@@ -260,15 +260,17 @@ def test_login_by_ntlm(plugin: Plugin, library: str, user: str) -> None:
 @pytest.mark.parametrize(
     ("user", "counted"),
     [
-        ("CORP\\monitor", 1),
-        ("monitor", 1),
-        ("monitor@CORP.TEST", 0),  # Samba does not count it
+        ("CORP\\monitor", (1,)),
+        ("monitor", (1,)),
+        ("monitor@CORP.TEST", (0, 1)),  # Samba counts it or not, by library and release
     ],
 )
-def test_wrong_password_by_ntlm(plugin: Plugin, library: str, user: str, counted: int) -> None:
+def test_wrong_password_by_ntlm(
+    plugin: Plugin, library: str, user: str, counted: tuple[int, ...]
+) -> None:
     plugin.use(library)
     assert plugin.by_password(user, "ntlm", "hunter2") == refused(user, NTLM_REFUSED)
-    assert plugin.lab.failed_logins("monitor") == counted
+    assert plugin.lab.failed_logins("monitor") in counted
 
 
 @LIBRARY

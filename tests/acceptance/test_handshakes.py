@@ -175,12 +175,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, code: int, words: str) -> LoginErro
             "the KDC knows no service HTTP/web01.example.com; if that is not the portal's SPN, set "
             "rdns and dns_canonicalize_hostname to false in krb5.conf",
         ),
-        (
-            7,
-            "?",
-            "the KDC knows no service HTTP/cqd.example.com; if that is not the portal's SPN, set "
-            "rdns and dns_canonicalize_hostname to false in krb5.conf",
-        ),
+        (7, "?", "by its name"),  # Samba names none
         (24, "?", "the password or the key is wrong"),
         (
             33,
