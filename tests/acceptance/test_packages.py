@@ -356,8 +356,8 @@ def test_debian_package_trusts_no_others_than_ca_file(tree: Tree, lab: WindowsLo
     assert "HTTP 401" in tree.check(*options).out
     assert tree.check(*options, "--ca-file", other) == (
         2,
-        "CQD CRITICAL - TLS with localhost: the authority of its certificate is not trusted; "
-        "give it with --ca-file\n",
+        "CQD CRITICAL - TLS with localhost: its certificate is not trusted; give its CA with "
+        "--ca-file\n",
         "",
     )
 
