@@ -63,3 +63,14 @@ def test_only_portal_knows_the_network(package: str) -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:
                 assert name.partition(".")[0] not in NETWORK, f"{name_of(module)} imports {name}"
+
+
+TESTS = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+@pytest.mark.parametrize("tool", sorted((ROOT / "tools").glob("*.py")), ids=lambda path: path.name)
+def test_tool_imports_no_test(tool: Path) -> None:
+    # It would find it in a run of pytest and of mypy, but not when it is called.
+    for node in ast.walk(ast.parse(tool.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module not in TESTS, f"{tool.name} imports {node.module}"

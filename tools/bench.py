@@ -28,7 +28,7 @@ import certifi
 import trustme
 from faults import FAULTS, run
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
-from test_trust import hash_of_subject
+from tls_portal import hash_of_subject
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "acceptance"))
 from windows_login_lab import PASSWORDS, WindowsLoginLab, missing_program
@@ -184,7 +184,7 @@ def login_commands(stack: ExitStack, packages: Path) -> dict[str, Command]:
     for name in ("gssapi", "decorator.py"):  # Debian's, without the rest of its packages
         (packages / name).symlink_to(Path("/usr/lib/python3/dist-packages", name))
     password = {**lab.environment, "CQD_PASSWORD": PASSWORDS["monitor"]}
-    ticket = {**lab.environment, "PYTHONPATH": str(packages)}
+    gssapi = {"PYTHONPATH": str(packages)}
     commands: dict[str, Command] = {}
     acceptors = {
         "http": lab.acceptor(certificate=None),
@@ -194,8 +194,13 @@ def login_commands(stack: ExitStack, packages: Path) -> dict[str, Command]:
         line = [PLUGIN, "-u", acceptor.url, "--ca-file", str(lab.ca_file), "-l"]
         key = [*line, "monitor@CQD.TEST", "--keytab", str(lab.keytab)]
         commands |= {
-            f"NTLM over {scheme}": Command([*line, r"CQD\monitor"], password, (1.9, FLOOR)),
-            f"Kerberos over {scheme}": Command(key, ticket, (1.4, FLOOR)),
+            f"NTLM by pyspnego over {scheme}": Command(
+                [*line, r"CQD\monitor"], password, (1.9, FLOOR)
+            ),
+            f"NTLM by GSSAPI over {scheme}": Command(
+                [*line, r"CQD\monitor"], password | gssapi, (1.55, FLOOR)
+            ),
+            f"Kerberos over {scheme}": Command(key, lab.environment | gssapi, (1.45, FLOOR)),
         }
     return commands
 

@@ -7,7 +7,6 @@ import errno
 import select
 import socket
 import ssl
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from expected import (
 )
 from portal_simulator import DOCUMENTED
 from raw_server import PATIENCE, lookup_fails, raw_server, read_head
-from tls_portal import CA, Files, https_portal, server_tls
+from tls_portal import CA, Files, hash_of_subject, https_portal, server_tls
 
 from check_cqd_integration.portal import trust
 
@@ -39,17 +38,6 @@ def test_store_of_the_operating_system_is_trusted(
         assert run("-u", url)[0] == 2
         monkeypatch.setenv("SSL_CERT_FILE", pem_files.ca)
         assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
-
-
-def hash_of_subject(certificate: bytes) -> str:
-    """What names a certificate in the index of a directory; see openssl-rehash(1)."""
-    process = subprocess.run(
-        ["openssl", "x509", "-noout", "-subject_hash"],
-        input=certificate,
-        capture_output=True,
-        check=True,
-    )
-    return process.stdout.decode().strip()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +47,17 @@ def write_pem_files(folder: Path) -> Files:
     client.private_key_pem.write_to_path(paths.client_key)
     Path(paths.encrypted_key).write_bytes(encrypted(client.private_key_pem.bytes()))
     return paths
+
+
+def hash_of_subject(certificate: bytes) -> str:
+    """What names a certificate in the index of a directory; see openssl-rehash(1)."""
+    process = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject_hash"],
+        input=certificate,
+        capture_output=True,
+        check=True,
+    )
+    return process.stdout.decode().strip()
 
 
 def server_tls(certificate: trustme.LeafCert = LOCALHOST) -> ssl.SSLContext:
