@@ -33,12 +33,11 @@ class Source(Protocol):
     """Where an answer comes from."""
 
     @property
-    def exchange(self) -> list[str]:
-        """What went over the wire so far, line by line, without secrets."""
-
-    @property
     def secrets(self) -> Secrets:
         """What was sent so far, and must not be shown if it comes back."""
+
+    def exchange(self) -> list[str]:
+        """Return what went over the wire so far, line by line, without secrets."""
 
     def fetch(self, deadline: Deadline) -> Answer:
         """Return the answer or raise a PluginError, noting its steps in the deadline."""

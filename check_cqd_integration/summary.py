@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from nagiosplugin import Critical, Ok, Result, Results, Summary, Unknown, Warn
@@ -37,10 +37,12 @@ def worst(results: Iterable[Result]) -> ServiceState:
 class StatusText(Summary):
     """The words for what was found in an integration log.
 
-    ``exchange`` is what went over the wire by the time it is told, line by line, without secrets.
+    ``exchange`` returns what went over the wire so far, line by line, without secrets.
     """
 
-    def __init__(self, log: IntegrationLog, verbosity: int, exchange: list[str]) -> None:
+    def __init__(
+        self, log: IntegrationLog, verbosity: int, exchange: Callable[[], list[str]]
+    ) -> None:
         self._log = log
         self._verbosity = verbosity
         self._exchange = exchange
@@ -85,7 +87,7 @@ class StatusText(Summary):
             lines = [f"[{state}] {stage}: not read" for stage in self._log.stages]
             lines += self._hints(results)
         if self._verbosity >= 3:
-            lines += self._exchange
+            lines += self._exchange()
             unread, secrets = self._log.unread, self._log.secrets
             if unread is not None and (excerpt := unread.excerpt(secrets)):
                 lines.append(f"answer: {excerpt}")

@@ -90,7 +90,7 @@ def unread(verbosity: int = 0, exchange: list[str] | None = None) -> StatusText:
     """The summary of a log that could not be read."""
     stages = ("integration", "cube")
     log = IntegrationLog(lambda: Answer(b""), lambda: Clock(NOW, UTC, 300), stages)
-    return StatusText(log, verbosity, exchange or [])
+    return StatusText(log, verbosity, lambda: exchange or [])
 
 
 def summary(
@@ -101,7 +101,7 @@ def summary(
     """The summary of a log that was read."""
     log = IntegrationLog(lambda: Answer(b""), lambda: Clock(NOW, UTC, 300), ())
     log.pipeline = pipeline
-    return StatusText(log, verbosity, exchange or [])
+    return StatusText(log, verbosity, lambda: exchange or [])
 
 
 def problem(*findings: Result) -> str:

@@ -10,7 +10,7 @@ import base64
 import http
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -86,8 +86,7 @@ class Portal:
             self.secrets.add(unquote_plus(value))
         if credentials:
             self.secrets.add(credentials.password)
-        self.exchange: list[str] = []
-        """What went over the wire, line by line, secrets left out."""
+        self._exchange: list[str | requests.Response] = []
 
     def fetch(self, deadline: Deadline) -> Answer:
         """Ask for the status with one GET on one connection, without a second try.
@@ -103,7 +102,7 @@ class Portal:
             raise UnreachableError(f"{error}{self._if_no_listener}") from error
         self._url = response.url
         seconds = time.monotonic() - began
-        self.exchange.append(f"{len(body)} bytes in {seconds:.3f}s")
+        self._exchange.append(f"{len(body)} bytes in {seconds:.3f}s")
         return Answer(body, _date(response), seconds)
 
     def fetch_log(self, deadline: Deadline) -> bytes:
@@ -116,6 +115,11 @@ class Portal:
         if status.lower() != _STATUS:
             raise PluginError("its address is known only if that of the status ends in /Status")
         return self._read_200(url._replace(path=path, query="").geturl(), deadline)[1]
+
+    def exchange(self) -> list[str]:
+        """Return what went over the wire so far, line by line, secrets left out."""
+        parts = ([each] if isinstance(each, str) else self._told(each) for each in self._exchange)
+        return [line for part in parts for line in part]
 
     def close(self) -> None:
         """Close all that was opened."""
@@ -170,7 +174,7 @@ class Portal:
         deadline: Deadline,
         authorization: str | None = None,
     ) -> requests.Response:
-        self.exchange.append(f"GET {self._place(url)}{' with a token' if authorization else ''}")
+        self._exchange.append(f"GET {self._place(url)}{' with a token' if authorization else ''}")
         self.secrets.add((authorization or "").partition(" ")[2])
         response = self._session.get(
             url.geturl(),
@@ -334,18 +338,21 @@ class Portal:
         return f"{url.scheme}://{url.netloc}{path}"[:_LONGEST]
 
     def _note(self, response: requests.Response) -> None:
-        self.exchange.append(f"HTTP {response.status_code}")
+        self._exchange.append(response)
+        for token in _TOKEN.findall(response.headers.get("WWW-Authenticate", ""))[:_TOKENS]:
+            self.secrets.add(token)
+
+    def _told(self, response: requests.Response) -> Iterator[str]:
+        yield f"HTTP {response.status_code}"
         for name, value in response.headers.items():
             if name.lower() == "www-authenticate":
-                for token in _TOKEN.findall(value)[:_TOKENS]:
-                    self.secrets.add(token)
                 value = ", ".join(_offered(response))
             elif name.lower() not in _HEADERS_WITHOUT_SECRETS or self.secrets.are_in(value):
                 value = "(not shown)"
             if self.secrets.are_in(name):
                 name = "a header"
             # A line must not begin with a state in brackets: Icinga Web would draw a dot.
-            self.exchange.append(f"{re.sub('[][()]', '?', name[:40])}: {value[:80]}")
+            yield f"{re.sub('[][()]', '?', name[:40])}: {value[:80]}"
 
 
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}

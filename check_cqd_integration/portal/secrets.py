@@ -90,10 +90,16 @@ def _parts(form: str) -> Iterator[str]:
 
 def _readings(text: str) -> set[str]:
     """Return a text as it is, and as HTML, a URL, JSON and all of them in one may mean it."""
-    import html
+
+    def from_html(text: str) -> str:
+        if "&" not in text:
+            return text
+        import html  # here, as most texts need none of its 2,231 names
+
+        return html.unescape(text)
 
     from_json = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
     from_json = re.sub(r"\\(.)", r"\1", from_json)
-    readings = {text, html.unescape(text), unquote(text), unquote_plus(text), from_json}
-    readings.add(unquote(html.unescape(from_json)))
+    readings = {text, from_html(text), unquote(text), unquote_plus(text), from_json}
+    readings.add(unquote(from_html(from_json)))
     return {reading.lower() for reading in readings}

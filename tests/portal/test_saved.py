@@ -123,4 +123,4 @@ def test_standard_input_that_never_ends_does_not_keep_the_process() -> None:
 
 
 def test_nothing_goes_over_the_wire() -> None:
-    assert SavedAnswer("-").exchange == []
+    assert SavedAnswer("-").exchange() == []
