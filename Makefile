@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := PYTHONPATH='$(CURDIR)/tests/support' $(VENV)/bin/python
 
-.PHONY: demo generate test test-oldest acceptance fuzz mutants lint bench scaling measured man completion dist release clean
+.PHONY: demo generate test test-oldest acceptance fuzz mutants lint bench peers scaling measured man completion dist release clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tools/demo.py
@@ -48,6 +48,10 @@ ROOT := $(filter 0,$(shell id -u))
 
 bench: $(VENV)/test.installed dist $(if $(ROOT),.venv-acceptance/installed) measured
 	$(RUN) tools/bench.py .venv-bench $(BENCH)
+
+# Others are asked as well, where they are: CHECK_HTTP_JSON=FILE, and Debian's check_http.
+peers: $(VENV)/test.installed measured
+	$(RUN) tools/peers.py .venv-bench $(PEERS)
 
 # As root: Icinga comes from Debian.
 scaling: $(VENV)/test.installed .venv-acceptance/installed measured

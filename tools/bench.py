@@ -293,7 +293,7 @@ def tell(parts: Sequence[str], document: Path, target: str) -> None:
     print("\n".join(parts))
     if "--write" in sys.argv:
         text = document.read_text(encoding="utf-8")
-        between = f"(?<=<!-- {target} -->\n).*(?=<!-- end -->)"
+        between = f"(?<=<!-- {target} -->\n).*?(?=<!-- end -->)"
         told = "\n" + "\n".join(parts) + "\n\n"
         document.write_text(re.sub(between, lambda _: told, text, flags=re.S), encoding="utf-8")
 
