@@ -32,7 +32,7 @@ fuzz:
 	  echo 'fuzz needs a Python that atheris has a wheel for, such as 3.11:' >&2; \
 	  echo 'make clean; make fuzz PYTHON=python3.11' >&2; \
 	  exit 1; }
-	for target in body http ntlm options; do \
+	for target in body http ntlm refused options; do \
 	  $(RUN) tools/fuzz.py $$target $(FUZZ_SECONDS) || exit 1; done
 
 lint: $(VENV)/lint.installed

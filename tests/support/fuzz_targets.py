@@ -143,8 +143,11 @@ class Server:
             connection.settimeout(0.02)  # the client waits for more, which does not come
 
 
-def ask(answers: Sequence[bytes], scheme: str, options: Options) -> None:
-    """Run the check over the network against these answers; assert what must hold."""
+def ask(answers: Sequence[bytes], scheme: str, options: Options) -> tuple[str, int]:
+    """Run the check over the network against these answers; assert what must hold.
+
+    Return its state, and how many times the password was proved to be known.
+    """
     stage = "cube" if "cube" in options else "all"
     server = Server(answers[:LONGEST])
     addresses = []
@@ -176,10 +179,12 @@ def ask(answers: Sequence[bytes], scheme: str, options: Options) -> None:
     assert "(-t)" not in printed, "the server did not let it wait"
     assert not given_away(printed, server.requests), printed
     assert not NOT_SHOWN.search(printed), printed
-    assert sum(map(is_login, server.requests)) <= 1
+    logins = sum(map(is_login, server.requests))
+    assert logins <= 1
     assert output.state != "OK" or any(
         rule(body, stage) == "OK" for each in answers for body in bodies_of(each)
     ), "OK without proof"
+    return output.state, logins
 
 
 def held() -> tuple[int, int]:
@@ -387,6 +392,41 @@ def ntlm_seeds() -> Iterator[bytes]:
     yield CHALLENGE.replace(struct.pack("<I", 0xE2898215), struct.pack("<I", 0x00000201))
 
 
+# --- what is remembered of a refused login --------------------------------------------------------
+
+
+def refused(data: bytes) -> None:
+    """Log in where the file of a refusal, or the key that names it, holds these bytes."""
+    wanted = told(b"", "401 Unauthorized", 'WWW-Authenticate: Basic realm="cqd"')
+    with tempfile.TemporaryDirectory() as folder:
+        options = (*LOGIN[:3], "--state-dir", folder, "--auth", "basic", "--insecure")
+        assert ask([wanted, wanted], "http", options) == ("UNKNOWN", 1)
+        [name] = {*os.listdir(folder)} - {"key"}
+        Path(folder, "key" if data[:1] == b"K" else name).write_bytes(data[1:])
+        again = ask([wanted, told(HEALTHY)], "http", options)
+    assert again in (("UNKNOWN", 0), ("OK", 1)), again
+
+
+def refused_seeds() -> Iterator[bytes]:
+    """What is written there, and what no check has written."""
+    refusal: dict[str, Any] = {"time": time.time(), "host": "127.0.0.1", "reason": "HTTP 401: no"}
+    for changes in (
+        {},
+        {"time": 0},
+        {"time": 1e10},
+        {"time": "now"},
+        {"time": True},
+        {"host": "CRITICAL|\n"},
+        {"reason": 300 * "[OK] "},
+        {"reason": None},
+    ):
+        yield b"R" + json.dumps(refusal | changes).encode()
+    for broken in (b"", b"null", b"[]", b"{", b'"x"', b"NaN", b'{"time": NaN}', 3000 * b" "):
+        yield b"R" + broken
+        yield b"K" + broken
+    yield b"K" + 64 * b"0"
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 FILE = "{file}"
@@ -453,6 +493,7 @@ TARGETS: dict[str, tuple[Target, Callable[[], Iterator[bytes]]]] = {
     "body": (body, body_seeds),
     "http": (http, http_seeds),
     "ntlm": (ntlm, ntlm_seeds),
+    "refused": (refused, refused_seeds),
     "options": (options, options_seeds),
 }
 
