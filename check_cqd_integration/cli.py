@@ -24,8 +24,8 @@ from .report import clean, first_line
 _UNKNOWN = 3
 _ENDING = [
     getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if hasattr(signal, name)  # Windows has no SIGHUP
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)  # Windows has no SIGHUP, only Windows has SIGBREAK
 ]
 
 
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     before = _at_ending(repeat(_interrupt))
+    _keep_line_ends()
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
@@ -104,6 +105,17 @@ def _check(arguments: Sequence[str]) -> tuple[int, list[str]]:
     from . import check  # here, so that only a check pays for it
 
     return check.run(parsed)
+
+
+def _keep_line_ends() -> None:
+    """Let a line end in a line feed on Windows, too.
+
+    Icinga's agent takes it as it takes Windows' own. NSClient++ hands on what is between the lines,
+    so that a carriage return would come as far as Nagios.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        with contextlib.suppress(OSError, ValueError):  # it is full, or it was closed
+            sys.stdout.reconfigure(newline="\n")
 
 
 def _print(lines: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import runpy
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from expected import DOCUMENTED_LINE, REPLAY, Run
+from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_LINE, REPLAY, Run
 
 from check_cqd_integration import __version__, check, cli, options
 from check_cqd_integration.cli import main
@@ -285,6 +286,29 @@ def test_second_signal_changes_nothing(
     monkeypatch.setattr(check, "run", end)
     assert run("--input", str(sample)) == (3, "CQD UNKNOWN - interrupted\n")
     assert closed == [True]
+
+
+def test_signal_of_windows_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-Break, and the end of a session: here by another number."""
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    try:
+        assert signal.SIGUSR1 in importlib.reload(cli)._ENDING
+    finally:
+        monkeypatch.undo()
+        importlib.reload(cli)
+
+
+@pytest.mark.parametrize("option", ["--input", "--version"])
+def test_lines_end_in_a_line_feed_where_python_writes_two_characters(
+    monkeypatch: pytest.MonkeyPatch, sample: Path, option: str
+) -> None:
+    """As it does on Windows."""
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, "ascii", newline="\r\n")
+    monkeypatch.setattr(sys, "stdout", stream)
+    main([option, str(sample), *AT_DOCUMENTED_MOMENT] if option == "--input" else [option])
+    expected = DOCUMENTED_LINE if option == "--input" else f"check_cqd_integration {__version__}\n"
+    assert written.getvalue().decode() == expected
 
 
 class Interrupting(io.StringIO):

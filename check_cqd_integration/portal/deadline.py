@@ -16,8 +16,10 @@ from typing import TypeVar
 from ..errors import PluginError, PortalError, UnreachableError, UsageError
 
 T = TypeVar("T")
-_WAIT = 1.0
-"""Seconds of one wait: a signal that comes just before it begins is seen only when it ends."""
+_WAIT = 0.1
+"""Seconds of one wait. A signal that comes just before it is seen only when it ends; so is any on
+Windows, where nothing interrupts a wait for a thread.
+"""
 
 
 class Deadline:

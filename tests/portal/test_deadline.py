@@ -138,7 +138,7 @@ def test_interrupt_while_waiting_names_the_step(
 def test_wait_is_cut_so_that_no_signal_is_missed(
     hang: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that comes just before Python begins to wait does not end the wait."""
+    """One that comes just before Python begins to wait does not end the wait; on Windows, none."""
 
     def join(_: threading.Thread, seconds: float) -> None:
         waits.append(seconds)
@@ -147,11 +147,11 @@ def test_wait_is_cut_so_that_no_signal_is_missed(
     waits: list[float] = []
     clock = SimpleNamespace(monotonic=lambda: 0.0)
     monkeypatch.setattr(deadline, "time", clock)
-    limit = Deadline(2.5)
+    limit = Deadline(0.25)
     monkeypatch.setattr(threading.Thread, "join", join)
     with pytest.raises(UnreachableError):
         limit.run(hang)
-    assert waits == [1, 1, 0.5]
+    assert waits == pytest.approx([0.1, 0.1, 0.05])
 
 
 def test_host_without_room_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
