@@ -6,9 +6,24 @@ and, where that is known, what to do. It never holds a password, token or URL wi
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 
 _LONGEST = 40
+_WORDS = {
+    errno.ENOMEM: "Cannot allocate memory",
+    errno.ENETDOWN: "Network is down",
+    errno.ENETUNREACH: "Network is unreachable",
+    errno.ENETRESET: "Network dropped connection on reset",
+    errno.ENOBUFS: "No buffer space available",
+    errno.EHOSTDOWN: "Host is down",
+    errno.EADDRINUSE: "Address already in use",
+    errno.EPROTONOSUPPORT: "Protocol not supported",
+    errno.ESOCKTNOSUPPORT: "Socket type not supported",
+    errno.EOPNOTSUPP: "Operation not supported",
+}
+"""What Linux says where Windows' C library has other words, or none, as for all of Winsock."""
 
 
 class Said(str):
@@ -55,6 +70,18 @@ class UnreachableError(PortalError):
 
 class AnswerError(PluginError):
     """The answer was read, but is not what the Data API documents: UNKNOWN."""
+
+
+def words_of(error: OSError | ValueError) -> str:
+    """Return what an error of the operating system means, in the same English words everywhere.
+
+    Those in the error itself may be in the language of Windows.
+    """
+    number = getattr(error, "errno", None)
+    if number is None:
+        return str(error)
+    known = os.strerror(number)
+    return _WORDS.get(number) or (known if known != "Unknown error" else f"{known} {number}")
 
 
 def _quoted(text: str) -> str:

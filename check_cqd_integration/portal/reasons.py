@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 
-from ..errors import PluginError, UnreachableError, UsageError
+from ..errors import PluginError, UnreachableError, UsageError, words_of
 from .deadline import Deadline
 
 NOT_HTTP = "what came is not proper HTTP"
@@ -57,6 +57,8 @@ def _of_this_host(error: socket.gaierror) -> OSError | None:
     """Return what this host lacks: without a descriptor, the C library finds no name."""
     if error.errno == socket.EAI_MEMORY:
         return OSError(errno.ENOMEM, "")
+    if error.errno in _NO_WINSOCK:
+        return OSError(error.errno, "")
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as lacking:
@@ -86,18 +88,27 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, EOFError):
         return "the answer ended too early"
     if isinstance(error, OSError) and error.errno:
-        return _NO_WAY.get(error.errno) or os.strerror(error.errno)
+        return _NO_WAY.get(error.errno) or words_of(error)
     return NOT_HTTP
 
 
 _NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-_LACKING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, *_NO_ADDRESS)
+_NO_WINSOCK = (10091, 10092, 10093, 10106, 10107)
+"""WSASYSNOTREADY, WSAVERNOTSUPPORTED, WSANOTINITIALISED, WSAEPROVIDERFAILEDINIT and
+WSASYSCALLFAILURE, whose numbers nothing has on other systems.
+"""
+_LACKING = (
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS),
+    *_NO_ADDRESS,
+    *_NO_WINSOCK,
+)
 _CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _NO_WAY = {
     errno.EHOSTUNREACH: "no route to host; is it up, does a firewall forbid it?",
     errno.EACCES: "permission denied; does a firewall or SELinux forbid it?",
     errno.EINVAL: "no way from here; a blackhole route, or an address without its zone?",
     **dict.fromkeys(_NO_ADDRESS, "no address or port to connect from; is this host's IPv6 off?"),
+    **dict.fromkeys(_NO_WINSOCK, "Windows has no network; is SystemRoot in the environment?"),
 }
 """Where the words of the C library lead astray."""
 _NOT_ASKED = (*_NO_ADDRESS, errno.ENETUNREACH)

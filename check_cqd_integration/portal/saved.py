@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ..errors import PluginError, UsageError
+from ..errors import PluginError, UsageError, words_of
 from .answer import Answer, read_limited
 from .deadline import Deadline
 from .secrets import NO_SECRETS
@@ -25,8 +25,7 @@ class SavedAnswer:
             try:
                 return Answer(read_limited(self._chunks()))
             except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
-                raise UsageError(f"{deadline.step}: {reason}") from error
+                raise UsageError(f"{deadline.step}: {words_of(error)}") from error
 
     def fetch_log(self, deadline: Deadline) -> bytes:
         """Raise PluginError: there is none."""

@@ -9,8 +9,9 @@ import ssl
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from ..errors import UsageError
+from ..errors import UsageError, words_of
 
+_IS_WINDOWS = os.name == "nt"
 _INDEXED = re.compile("[0-9a-f]{8}[.][0-9]+")
 """A name that `openssl rehash` gives: the hash of the subject, and a number."""
 
@@ -34,7 +35,7 @@ class Trust(NamedTuple):
             what, misread = "this host's OpenSSL", "it cannot be used"
             if self.ca_file:
                 what, misread = f"--ca-file {self.ca_file}", "no certificate in PEM format"
-            reason = misread if isinstance(error, ssl.SSLError) else error.strerror
+            reason = misread if isinstance(error, ssl.SSLError) else words_of(error)
             raise UsageError(f"{what}: {reason}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
@@ -47,7 +48,7 @@ class Trust(NamedTuple):
                     f"--client-cert {files}: no certificate in PEM format with its key"
                 ) from error
             except OSError as error:
-                raise UsageError(f"--client-cert {files}: {error.strerror}") from error
+                raise UsageError(f"--client-cert {files}: {words_of(error)}") from error
             # TLS 1.3 has no renegotiation: what wants it for one path alone asks so.
             context.post_handshake_auth = True
         return context
@@ -62,7 +63,9 @@ class Trust(NamedTuple):
         context = ssl.create_default_context(cafile=self.ca_file, capath=indexed)
         if not (self.ca_file or indexed or _has_ca_certificates(context)):
             raise UsageError(
-                "this host has no CA certificates; install ca-certificates, or give --ca-file"
+                "Windows' certificate store holds no CA certificates; give --ca-file"
+                if _IS_WINDOWS
+                else "this host has no CA certificates; install ca-certificates, or give --ca-file"
             )
         return context
 

@@ -138,6 +138,33 @@ def test_lookup_for_which_there_is_no_memory(run: Run, monkeypatch: pytest.Monke
     )
 
 
+def test_lookup_without_winsock(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lookup_fails(10093))
+    assert run("-H", "cqd.example.com", "--http") == unknown(
+        "looking up cqd.example.com: Windows has no network; is SystemRoot in the environment?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (11001, "there is no host of this name"),
+        (11004, "there is no host of this name"),
+        (11002, "the name servers fail, or do not answer"),
+        (11003, "the name servers fail, or do not answer"),
+    ],
+    ids=["WSAHOST_NOT_FOUND", "WSANO_DATA", "WSATRY_AGAIN", "WSANO_RECOVERY"],
+)
+def test_name_that_winsock_does_not_find(
+    run: Run, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
+    """There EAI_NONAME, EAI_AGAIN and EAI_FAIL are numbers of Winsock."""
+    for name, number in (("EAI_NONAME", 11001), ("EAI_AGAIN", 11002), ("EAI_FAIL", 11003)):
+        monkeypatch.setattr(socket, name, number)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup_fails(code))
+    assert run("-H", "cqd.example.com") == critical(f"looking up cqd.example.com: {reason}")
+
+
 def test_name_that_is_too_long(run: Run) -> None:
     host = 64 * "a"
     assert run("-H", host) == critical(f"looking up {host}: there is no host of this name")
@@ -176,12 +203,16 @@ NO_ADDRESS = "no address or port to connect from; is this host's IPv6 off?"
         # The system's own limit, not that of -t.
         (errno.ETIMEDOUT, critical("{step}: connection timed out")),
         (errno.ENOTCONN, critical("{step}: the connection was closed by the other side")),
+        *(
+            (code, unknown("{step}: Windows has no network; is SystemRoot in the environment?"))
+            for code in (10091, 10092, 10093, 10106, 10107)
+        ),
         (errno.EMFILE, unknown("{step}: Too many open files")),
         (errno.ENFILE, unknown("{step}: Too many open files in system")),
         (errno.ENOMEM, unknown("{step}: Cannot allocate memory")),
         (errno.ENOBUFS, unknown("{step}: No buffer space available")),
     ],
-    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
+    ids=lambda value: errno.errorcode.get(value, str(value)) if isinstance(value, int) else "",
 )
 def test_connecting_fails(
     run: Run, monkeypatch: pytest.MonkeyPatch, code: int, outcome: tuple[int, str]
