@@ -11,8 +11,9 @@ import re
 import struct
 from datetime import timezone, tzinfo
 
-from ..errors import UsageError
+from ..errors import UsageError, words_of
 
+_IS_WINDOWS = os.name == "nt"
 _LOCALTIME = "/etc/localtime"
 _NAME, _PARTS = r"(?:[A-Za-z]{3,}|<[\w+-]{3,}>)", "(?::[0-5][0-9]){0,2}"
 _OFFSET = f"[+-]?(?:2[0-3]|[01]?[0-9]){_PARTS}"
@@ -64,9 +65,13 @@ def _of_iana(name: str) -> tzinfo:
 def local() -> tzinfo | None:
     """Return the zone of this host; None is the one that the C library knows.
 
-    Raises UsageError if ``TZ`` or /etc/localtime is one that cannot be read.
+    That of Windows reads a rule in ``TZ`` in its own way, and knows no change of an earlier year:
+    nothing is left to it. Raises UsageError if ``TZ``, /etc/localtime or Windows' zone is one that
+    cannot be read.
     """
     name = os.environ.get("TZ")
+    if _IS_WINDOWS:
+        return _of_environment(name.removeprefix(":")) if name else _of_this_windows()
     if name is None:
         if os.path.lexists(_LOCALTIME):  # without it, it is UTC, and is meant to be
             _check(_LOCALTIME)
@@ -77,10 +82,23 @@ def local() -> tzinfo | None:
         return None
     if not name or _RULE.fullmatch(name):
         return None
+    return _of_environment(name)
+
+
+def _of_environment(name: str) -> tzinfo:
     try:
         return _of_iana(name)
     except ValueError as error:
         raise UsageError(f"TZ in the environment: {error}; give --timezone") from error
+
+
+def _of_this_windows() -> tzinfo:
+    import tzlocal  # it takes time
+
+    try:
+        return _of_iana(tzlocal.get_localzone_name())
+    except (LookupError, ValueError, OSError) as error:
+        raise UsageError("the zone of this Windows is not known; give --timezone") from error
 
 
 def _check(path: str) -> None:
@@ -88,7 +106,7 @@ def _check(path: str) -> None:
     try:
         is_zone = _is_zone(path)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; give --timezone") from error
+        raise UsageError(f"{path}: {words_of(error)}; give --timezone") from error
     if not is_zone:
         raise UsageError(f"{path} holds no time zone; give --timezone")
 

@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 import sys
+import types
 import zoneinfo
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,6 +19,7 @@ from tzlocal.windows_tz import win_tz
 from check_cqd_integration.errors import UsageError
 from check_cqd_integration.pipeline import zones
 
+NOT_ON_WINDOWS = pytest.mark.skipif(os.name == "nt", reason="Windows reads neither rules nor files")
 SUMMER = datetime(2026, 7, 1, 12)
 ZONE_FILE = b"TZif2" + bytes(39) + b"TZif2" + bytes(39) + b"\nCET-1CEST,M3.5.0,M10.5.0/3\n"
 
@@ -67,6 +69,7 @@ def test_name_that_only_looks_as_if_windows_gave_it(name: str) -> None:
         zones.named(name)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows' own zone needs the package as well")
 def test_table_of_windows_names_is_loaded_only_for_such_a_name(sample: Path) -> None:
     code = (
         "import sys; from check_cqd_integration.cli import main; "
@@ -116,6 +119,7 @@ def test_zone_that_the_environment_names_needs_no_c_library(
     assert zone.utcoffset(SUMMER) == timedelta(hours=2)
 
 
+@NOT_ON_WINDOWS
 @pytest.mark.parametrize(
     "name",
     [
@@ -178,6 +182,7 @@ def test_name_of_a_zone_that_is_spelled_out_is_ascii(monkeypatch: pytest.MonkeyP
         zones.local()
 
 
+@NOT_ON_WINDOWS
 def test_file_is_left_to_the_c_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "zone"
     file.write_bytes(ZONE_FILE)
@@ -188,6 +193,7 @@ def test_file_is_left_to_the_c_library(tmp_path: Path, monkeypatch: pytest.Monke
     assert zones.local() is None
 
 
+@NOT_ON_WINDOWS
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -225,12 +231,14 @@ def test_file_that_holds_no_zone(
     assert str(caught.value) == f"{link}{problem}; give --timezone"
 
 
+@NOT_ON_WINDOWS
 def test_file_without_a_rule_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "zone").write_bytes(ZONE_FILE.partition(b"CET")[0] + b"\n")
     monkeypatch.setenv("TZ", str(tmp_path / "zone"))
     assert zones.local() is None
 
 
+@NOT_ON_WINDOWS
 def test_file_with_every_part_of_a_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     utc, standard, leaps, times, types, letters = counts = (1, 2, 3, 4, 5, 6)
     blocks = [
@@ -243,6 +251,7 @@ def test_file_with_every_part_of_a_zone(tmp_path: Path, monkeypatch: pytest.Monk
     assert zones.local() is None
 
 
+@NOT_ON_WINDOWS
 def test_file_of_more_than_a_mebibyte_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +266,7 @@ def test_file_of_more_than_a_mebibyte_is_not_read(
         zones.local()
 
 
+@NOT_ON_WINDOWS
 def test_zone_of_this_host_is_that_of_etc_localtime(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(os.path, "lexists", asked.append)
@@ -264,6 +274,7 @@ def test_zone_of_this_host_is_that_of_etc_localtime(monkeypatch: pytest.MonkeyPa
     assert asked == ["/etc/localtime"]
 
 
+@NOT_ON_WINDOWS
 def test_host_without_localtime_is_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = str(tmp_path / "missing")
     monkeypatch.setattr(zones, "_LOCALTIME", missing)
@@ -287,6 +298,73 @@ def test_named_zone_whose_file_was_cut(
         zones.named("Cut")
 
 
+class FakeTzlocal(types.ModuleType):
+    """tzlocal, with what it finds in the registry of a Windows."""
+
+    def __init__(self, found: str | Exception) -> None:
+        super().__init__("tzlocal")
+        self._found = found
+
+    def get_localzone_name(self) -> str:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+def be_windows(monkeypatch: pytest.MonkeyPatch, found: str | Exception = "Asia/Tokyo") -> None:
+    monkeypatch.setattr(zones, "_IS_WINDOWS", True)
+    monkeypatch.setitem(sys.modules, "tzlocal", FakeTzlocal(found))
+
+
+@pytest.mark.parametrize("tz", [None, ""])
+def test_zone_of_windows(monkeypatch: pytest.MonkeyPatch, tz: str | None) -> None:
+    """/etc/localtime of the drive that the check runs on is not looked for."""
+    be_windows(monkeypatch)
+    monkeypatch.setattr(os.path, "lexists", lambda path: pytest.fail(path))
+    if tz is not None:
+        monkeypatch.setenv("TZ", tz)
+    assert zones.local() == zoneinfo.ZoneInfo("Asia/Tokyo")
+
+
+@pytest.mark.parametrize(
+    "found", [LookupError("no registry"), OSError(2, "nicht gefunden"), "Nowhere/Else"]
+)
+def test_zone_of_windows_that_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, run: Run, sample: Path, found: str | Exception
+) -> None:
+    be_windows(monkeypatch, found)
+    assert run("--input", str(sample)) == (
+        3,
+        "CQD UNKNOWN - the zone of this Windows is not known; give --timezone\n",
+    )
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", ":Europe/Berlin"])
+def test_zone_that_the_environment_of_windows_names(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    be_windows(monkeypatch)
+    monkeypatch.setenv("TZ", name)
+    assert zones.local() == zoneinfo.ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "name", ["(+03)-3", "CET-1CEST", "UTC0", ":", "/etc/localtime", "EST5EDT,x"]
+)
+def test_rule_in_the_environment_of_windows_is_refused(
+    monkeypatch: pytest.MonkeyPatch, run: Run, sample: Path, name: str
+) -> None:
+    """Its C library would read an offset, and the rest of it in another way or not at all."""
+    be_windows(monkeypatch)
+    monkeypatch.setenv("TZ", name.replace("(", "<").replace(")", ">"))
+    assert run("--input", str(sample)) == (
+        3,
+        f"CQD UNKNOWN - TZ in the environment: '{name.removeprefix(':')}' is not a zone this host "
+        "knows, like Europe/Berlin, UTC or local; give --timezone\n",
+    )
+
+
+@NOT_ON_WINDOWS
 def test_pipe_in_place_of_a_zone_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
