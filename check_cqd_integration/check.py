@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .auth import Credentials
 
 
+_IS_WINDOWS = os.name == "nt"
+
+
 class Source(Protocol):
     """Where an answer comes from."""
 
@@ -132,6 +135,11 @@ def _credentials(options: Namespace) -> Credentials | None:
             password = read_password(options.password_file)
         else:
             password = os.environ.get("CQD_PASSWORD") or None
+        if _IS_WINDOWS and password is None:
+            raise UsageError(
+                "--username needs --password-file or CQD_PASSWORD in the environment; leave it out "
+                "to log in as the account that runs the check"
+            )
     _check_utf_8("--username", options.username)
     _check_utf_8("CQD_PASSWORD", password)
     credentials = Credentials(
@@ -143,7 +151,8 @@ def _credentials(options: Namespace) -> Credentials | None:
         is_plain_allowed=options.insecure,
         password_file=password_file,
     )
-    if scheme in ("basic", "ntlm") and (password is None or options.username is None):
+    is_own = _IS_WINDOWS and scheme == "ntlm" and options.username is None
+    if scheme in ("basic", "ntlm") and password is None and not is_own:
         raise UsageError(
             f"--auth {scheme} needs --username, and --password-file or CQD_PASSWORD in the "
             f"environment"

@@ -179,7 +179,8 @@ def build_parser() -> argparse.ArgumentParser:
         partial(_word, "SCHEME"),
         "auto, none, basic, ntlm or kerberos; auto asks without a login, then tries one scheme "
         "that the portal offers: kerberos with a keytab or ticket, else ntlm, else basic over "
-        "https (default: none without --username, else auto)",
+        "https; on Windows, auto, kerberos and ntlm without --username log in as the account that "
+        "runs the check (default: none without --username, else auto)",
     )
     _add(group, "-l, --username NAME", str, r"DOMAIN\user, user@REALM or user")
     _add(

@@ -11,6 +11,7 @@ from expected import DOCUMENTED_MOMENT, PIP_INSTALL, Run, masked
 from portal_simulator import DOCUMENTED, PortalSimulator
 from tls_portal import Files, write_pem_files
 
+from check_cqd_integration import check
 from check_cqd_integration.auth import choice
 from check_cqd_integration.cli import main
 
@@ -30,8 +31,13 @@ def _nothing_from_outside(
 
 @pytest.fixture(autouse=True)
 def _installed_like_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let messages name a virtual environment that is the same wherever the tests run."""
+    """Let messages name a virtual environment that is the same wherever the tests run.
+
+    And log in as on other systems than Windows, which ``tests/auth/test_sspi.py`` has.
+    """
     monkeypatch.setattr(choice, "command_for", lambda scheme: PIP_INSTALL[scheme])
+    for module in (check, choice):
+        monkeypatch.setattr(module, "_IS_WINDOWS", False)
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from ..errors import LoginError, UsageError
+from ..errors import LoginError, UsageError, words_of
 from .channel_binding import channel_binding
 from .installation import command_for
 
+_IS_WINDOWS = os.name == "nt"
 _MAX_PASSWORD = 4096
 _WHY_NOT = {
     (True, True): "a keytab is for Kerberos (Negotiate), a password for NTLM and Basic",
@@ -21,10 +22,21 @@ _WHY_NOT = {
     (False, False): "without --password-file or --keytab only a ticket (Negotiate) is tried",
 }
 """Why a scheme that is offered is not tried: keytab given, password given."""
+_OWN_ACCOUNT_ONLY = (
+    "without --username only the account that runs the check logs in, by Negotiate or NTLM"
+)
 _NOTHING_GIVEN = "neither --password-file nor --keytab was given"
 _LACKING = "a library that this installation lacks"
-_HEADERS = {"kerberos": ("Negotiate",), "ntlm": ("NTLM", "Negotiate"), "basic": ("Basic",)}
-"""The words of WWW-Authenticate that stand for each scheme."""
+_HEADERS = {
+    "kerberos": ("Negotiate",),
+    "negotiate": ("Negotiate",),
+    "ntlm": ("NTLM", "Negotiate"),
+    "basic": ("Basic",),
+}
+"""The words of WWW-Authenticate that stand for each scheme.
+
+``negotiate`` is Windows' own: Kerberos, or NTLM where there is no ticket for the portal.
+"""
 
 
 class Credentials(NamedTuple):
@@ -43,10 +55,21 @@ class Credentials(NamedTuple):
     """The identity of the file that the password was read from, if it was."""
 
     def __str__(self) -> str:
-        return (self.username or "the user of the ticket cache")[:40]
+        return (self.username or own_account())[:40]
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def own_account() -> str:
+    r"""Return whose credentials are used without a name: on Windows ``DOMAIN\account``.
+
+    A service as NetworkService or LocalSystem has the name of its machine, with a dollar sign.
+    """
+    if not _IS_WINDOWS:
+        return "the user of the ticket cache"
+    parts = (os.environ.get("USERDOMAIN"), os.environ.get("USERNAME"))
+    return "\\".join(filter(None, parts)) or "the account that runs the check"
 
 
 def read_password(path: str) -> str:
@@ -57,7 +80,8 @@ def read_password(path: str) -> str:
     """
     try:
         # Not blocking: a pipe in place of the file must be refused, not waited for.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, os.O_RDONLY | flags)
         with open(descriptor, "rb") as file:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode):
@@ -65,7 +89,7 @@ def read_password(path: str) -> str:
             _refuse_if_public("--password-file", path, mode)
             line = file.readline(_MAX_PASSWORD + 1)
     except OSError as error:
-        raise UsageError(f"--password-file {path}: {error.strerror}") from error
+        raise UsageError(f"--password-file {path}: {words_of(error)}") from error
     try:
         password = re.sub("\r?\n$", "", line.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -81,8 +105,13 @@ def read_password(path: str) -> str:
 def check_keytab(path: str) -> None:
     """Raise UsageError if a keytab may be read by everybody; what else is wrong, the login tells.
 
-    Its keys are worth as much as the password.
+    Its keys are worth as much as the password. Windows' own Kerberos takes none.
     """
+    if _IS_WINDOWS:
+        raise UsageError(
+            "--keytab is not for Windows; give --password-file, or leave out --username and log in "
+            "as the account that runs the check"
+        )
     with contextlib.suppress(OSError, ValueError):
         _refuse_if_public("--keytab", path, os.stat(path).st_mode)
 
@@ -173,6 +202,14 @@ def start_login(credentials: Credentials, offered: Sequence[str], connection: Co
     binding = None
     if connection.certificate and credentials.is_bound:
         binding = channel_binding(connection.certificate)
+    if _IS_WINDOWS and (scheme in ("kerberos", "negotiate") or credentials.username is None):
+        sspi = _find_sspi()
+        if sspi is None:
+            raise UsageError(f"this login needs {_LACKING}: {command_for('ntlm')}")
+        header = "NTLM" if scheme == "ntlm" and "NTLM" in offered else "Negotiate"
+        return sspi(
+            header, scheme, connection.host, credentials.username, credentials.password, binding
+        )
     if scheme == "ntlm":
         ntlm = _find_ntlm()
         if ntlm is None:
@@ -200,6 +237,11 @@ def advise(offered: Sequence[str]) -> str:
     """
     if not {"Negotiate", "NTLM"} & set(offered):
         return "give --username with --password-file (Basic)" if "Basic" in offered else ""
+    if _IS_WINDOWS and _find_sspi():
+        return (
+            f"give --auth auto (logs in as {Credentials('auto')}), or --username with "
+            f"--password-file"
+        )
     has_ntlm, is_negotiated = _find_ntlm() is not None, "Negotiate" in offered
     has_kerberos = is_negotiated and _find_kerberos() is not None
     if not (has_ntlm or has_kerberos):
@@ -214,11 +256,12 @@ def advise(offered: Sequence[str]) -> str:
 
 def _find_ntlm() -> Callable[..., Login] | None:
     """Return the login by NTLM: by GSSAPI, which takes less time, or else by pyspnego."""
-    with contextlib.suppress(ImportError):
-        from . import gss
+    if not _IS_WINDOWS:
+        with contextlib.suppress(ImportError):
+            from . import gss
 
-        if gss.has_ntlm():
-            return gss.NtlmLogin
+            if gss.has_ntlm():
+                return gss.NtlmLogin
     with contextlib.suppress(ImportError):
         from .pyspnego import NtlmLogin
 
@@ -227,10 +270,19 @@ def _find_ntlm() -> Callable[..., Login] | None:
 
 
 def _find_kerberos() -> Callable[..., Login] | None:
+    """Return the login by Kerberos; on Windows it is that of ``_find_sspi``."""
     with contextlib.suppress(ImportError):
         from .gss import KerberosLogin
 
         return KerberosLogin
+    return None
+
+
+def _find_sspi() -> Callable[..., Login] | None:
+    with contextlib.suppress(ImportError):
+        from .sspi import SspiLogin
+
+        return SspiLogin
     return None
 
 
@@ -242,6 +294,8 @@ def _chosen(credentials: Credentials, offered: Sequence[str], connection: Connec
         wanted = ["kerberos"] if is_kerberos else []
         wanted += ["ntlm", "basic"] if has_password else []
         why = _WHY_NOT[has_keytab, has_password]
+        if _IS_WINDOWS and credentials.username is None:
+            wanted, why = ["negotiate", "ntlm"], _OWN_ACCOUNT_ONLY
     else:
         wanted = [credentials.scheme]
         why = f"--auth {credentials.scheme} was given"

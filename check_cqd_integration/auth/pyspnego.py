@@ -6,14 +6,14 @@ import struct
 
 import spnego
 from spnego.channel_bindings import GssChannelBindings
-from spnego.exceptions import SpnegoError
+from spnego.exceptions import NegotiateOptions, SpnegoError
 
 from ..errors import LoginError
 from .ntlm import NOT_UNDERSTOOD, Handshake
 
 
 class NtlmLogin(Handshake):
-    """One handshake by pyspnego."""
+    """One handshake by pyspnego, in the same code on every system."""
 
     def __init__(
         self, scheme: str, host: str, username: str, password: str, binding: bytes | None
@@ -26,6 +26,7 @@ class NtlmLogin(Handshake):
             service="http",
             channel_bindings=GssChannelBindings(application_data=binding) if binding else None,
             protocol="ntlm",
+            options=NegotiateOptions.use_ntlm,  # its own, not that of Windows or of GSSAPI
         )
 
     def step(self, token: bytes | None) -> bytes:

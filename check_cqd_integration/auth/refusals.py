@@ -16,12 +16,17 @@ import re
 import stat
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
-from ..errors import LoginError
+from ..errors import LoginError, words_of
 from ..thresholds import in_words
-from .choice import Credentials
+from .choice import Credentials, own_account
 
+T = TypeVar("T")
+_IS_WINDOWS = os.name == "nt"
+_PAUSES = (0.01, 0.02, 0.04, 0.08)
+"""Seconds to wait for another check that has a file open, which it has for a millisecond."""
 _KEY = "key"
 _KEY_BYTES = 32
 _NAME = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{16})?")
@@ -66,7 +71,7 @@ def default_directory() -> str | None:
 
     After the XDG Base Directory Specification, and the password database where HOME is not set.
     """
-    if os.name == "nt":
+    if _IS_WINDOWS:
         base = os.environ.get("LOCALAPPDATA", "")
     else:
         base = os.environ.get("XDG_STATE_HOME", "")
@@ -86,7 +91,7 @@ class Refusals:
         self._directory = directory or default_directory() or ""
         self._credentials = repr(
             (
-                (credentials.username or "").casefold(),
+                (credentials.username or own_account()).casefold(),
                 credentials.password_file or credentials.password,
                 credentials.keytab and identity(credentials.keytab),
             )
@@ -134,7 +139,7 @@ class Refusals:
         """Forget a refusal of them, as they were accepted."""
         if self._is_there:
             with contextlib.suppress(OSError, _UnusableError):
-                os.unlink(self._path(self._name()))
+                _when_free(partial(os.unlink, self._path(self._name())))
 
     def _read(self) -> _Refusal | None:
         """Return what is remembered; None for nothing, and for what cannot be trusted."""
@@ -163,11 +168,12 @@ class Refusals:
         """Put a file there in one step, so that nobody reads half of it."""
         path = self._path(name)
         new = f"{path}.{os.urandom(8).hex()}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # a link is not followed by that
+        # A link is not followed by that.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
             with open(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
                 file.write(text)
-            os.replace(new, path)
+            _when_free(partial(os.replace, new, path))
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(new)
@@ -193,6 +199,20 @@ class Refusals:
                     os.unlink(entry.path)
 
 
+def _when_free(act: Callable[[], T]) -> T:
+    """Return what is returned once nobody else is at the file.
+
+    On Windows a file that is open can neither be replaced nor removed, nor one be opened that is
+    being replaced: PermissionError, as it is elsewhere for what is forbidden.
+    """
+    for pause in _PAUSES if _IS_WINDOWS else ():
+        try:
+            return act()
+        except PermissionError:
+            time.sleep(pause)
+    return act()
+
+
 def _check_own(path: str, is_right: Callable[[int], bool]) -> None:
     """Raise _UnusableError if a file or directory is not the user's own, OSError without one."""
     found = os.lstat(path)
@@ -209,8 +229,14 @@ def _check_own(path: str, is_right: Callable[[int], bool]) -> None:
 
 def _read_own(path: str) -> bytes:
     """Return what a file holds; raises OSError and _UnusableError."""
+    return _when_free(partial(_read_file, path))
+
+
+def _read_file(path: str) -> bytes:
     _check_own(path, stat.S_ISREG)
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # none of them is everywhere
+        flags |= getattr(os, name, 0)
     with open(os.open(path, flags), "rb") as file:
         return file.read(_MAX_BYTES + 1)
 
@@ -228,6 +254,7 @@ def _parsed(content: bytes) -> _Refusal:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror[:1].lower() + error.strerror[1:]
+    if isinstance(error, OSError):
+        words = words_of(error)
+        return words[:1].lower() + words[1:]
     return str(error)

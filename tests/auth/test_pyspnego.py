@@ -22,7 +22,12 @@ def test_login_names_the_service_that_it_is_for(
     asked: list[Any] = []
     monkeypatch.setattr(spnego, "client", lambda *values, **named: asked.append((values, named)))
     login = NtlmLogin("Negotiate", "cqd.example.com", "monitor", "Passw0rd!", binding)
-    named = {"hostname": "cqd.example.com", "service": "http", "protocol": "ntlm"}
+    named = {
+        "hostname": "cqd.example.com",
+        "service": "http",
+        "protocol": "ntlm",
+        "options": spnego.NegotiateOptions.use_ntlm,  # its own, on every system
+    }
     assert asked == [(("monitor", "Passw0rd!"), {**named, "channel_bindings": bindings})]
     assert (login.scheme, login.is_bound) == ("Negotiate", binding is not None)
     assert (login.is_complete, login.may_count) == (False, False)

@@ -21,7 +21,7 @@ import requests_mock
 from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, URL, Run, unknown, url_of
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
 
-from check_cqd_integration.auth import Credentials, Refusals, refusals
+from check_cqd_integration.auth import Credentials, Refusals, choice, refusals
 from check_cqd_integration.auth.choice import BasicLogin
 from check_cqd_integration.errors import LoginError, RefusedError
 
@@ -599,7 +599,7 @@ def test_default_directory_on_windows(monkeypatch: pytest.MonkeyPatch, base: str
     """With a path of this system; test_windows.py asks in a process of its own."""
     with monkeypatch.context() as on_windows:
         on_windows.setattr(os, "environ", {"LOCALAPPDATA": base, "HOME": "/h"})
-        on_windows.setattr(os, "name", "nt")
+        on_windows.setattr(refusals, "_IS_WINDOWS", True)
         directory = refusals.default_directory()
     assert directory == ("/local/check_cqd_integration" if base else None)
 
@@ -607,6 +607,57 @@ def test_default_directory_on_windows(monkeypatch: pytest.MonkeyPatch, base: str
 def test_windows_has_no_owners(check: Check, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "geteuid")
     assert [check(), check()] == [REFUSED, refused("0s", "1h")]
+
+
+@pytest.mark.parametrize("failures", [2, 9])
+@pytest.mark.parametrize("function", ["open", "replace", "unlink"])
+def test_file_that_another_check_has_open_on_windows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, function: str, failures: int
+) -> None:
+    """There it can be neither replaced nor removed, nor opened while it is replaced."""
+
+    def act(*values: Any) -> Any:
+        # The key is a file that nobody replaces, and what is left of an error may be removed.
+        if sys._getframe(1).f_code.co_name in ("_when_free", "_read_file") and left:
+            raise PermissionError(errno.EACCES, left.pop())
+        return real(*values)
+
+    refused = Refusals(Credentials("basic", "monitor", "x"), HOUR, str(tmp_path / "state"))
+    assert refused.remember("cqd.example.com", "why") == ""
+    left = ["the process cannot access the file"] * failures
+    real = getattr(os, function)
+    pauses: list[float] = []
+    monkeypatch.setattr(refusals, "_IS_WINDOWS", True)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(os, function, act)
+    if function == "open":
+        with contextlib.suppress(LoginError):
+            refused.check("cqd.example.com")
+            assert failures == 9, "a login would be tried again"
+    elif function == "replace":
+        told = "" if failures == 2 else "refused, not remembered: permission denied (--state-dir): "
+        assert refused.remember("cqd.example.com", "again") == told
+    else:
+        with pytest.raises(LoginError):
+            refused.check("cqd.example.com")
+        refused.forget()
+        assert len(os.listdir(tmp_path / "state")) == (1 if failures == 2 else 2)
+    assert pauses == [0.01, 0.02, 0.04, 0.08][: min(failures, 4)]
+
+
+def test_own_accounts_of_windows_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Should two of them share a directory."""
+    monkeypatch.setattr(choice, "_IS_WINDOWS", True)
+    monkeypatch.setenv("USERDOMAIN", "CQD")
+    for name in ("ICINGA$", "monitor"):
+        monkeypatch.setenv("USERNAME", name)
+        own = Refusals(Credentials("auto"), HOUR, str(tmp_path))
+        own.check("cqd.example.com")
+        assert own.remember("cqd.example.com", "why") == ""
+        with pytest.raises(LoginError):
+            Refusals(Credentials("ntlm"), HOUR, str(tmp_path)).check("cqd.example.com")
 
 
 def test_file_without_an_identity(tmp_path: Path) -> None:
