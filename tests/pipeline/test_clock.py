@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
+from host_zone import host_zone
 
 from check_cqd_integration.errors import AnswerError
 from check_cqd_integration.pipeline.clock import Clock
@@ -26,16 +27,10 @@ def utc(text: str) -> datetime:
 
 
 @pytest.fixture
-def host_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetZone]:
+def set_host_zone() -> Iterator[SetZone]:
     """Set this host's zone for one test."""
-
-    def set_zone(name: str) -> None:
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-
-    yield set_zone
-    monkeypatch.undo()
-    time.tzset()
+    with ExitStack() as zones:
+        yield lambda rule: zones.enter_context(host_zone(rule))
 
 
 @pytest.mark.parametrize(
@@ -51,8 +46,8 @@ def test_timestamp_in_a_zone(hour: int, zone: str) -> None:
 @pytest.mark.parametrize(
     ("hour", "zone"), [(12, "UTC0"), (11, LOCAL_BERLIN), (3, "JST-9"), (17, "EST5")]
 )
-def test_timestamp_in_the_zone_of_this_host(hour: int, zone: str, host_zone: SetZone) -> None:
-    host_zone(zone)
+def test_timestamp_in_the_zone_of_this_host(hour: int, zone: str, set_host_zone: SetZone) -> None:
+    set_host_zone(zone)
     clock = Clock(NOW + timedelta(days=1), None, 0)
     assert clock.failures((datetime(2026, 11, 24, 12),)) == (
         datetime(2026, 11, 24, hour, tzinfo=UTC),
@@ -84,9 +79,9 @@ def test_timestamp_in_the_zone_of_this_host(hour: int, zone: str, host_zone: Set
     ],
 )
 def test_repeated_and_skipped_hour(
-    moment: str, now: str, timestamp: str, local: bool, host_zone: SetZone
+    moment: str, now: str, timestamp: str, local: bool, set_host_zone: SetZone
 ) -> None:
-    host_zone(LOCAL_BERLIN if local else "UTC0")
+    set_host_zone(LOCAL_BERLIN if local else "UTC0")
     clock = Clock(utc(now), None if local else BERLIN, 60)
     assert clock.failures((datetime.fromisoformat(timestamp),)) == (utc(moment),)
 
@@ -140,9 +135,9 @@ FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)
 )
 @pytest.mark.parametrize("local", ["EST5", "JST-9"])
 def test_timestamp_at_the_ends_of_the_calendar(
-    moment: str, timestamp: datetime, zone: tzinfo, local: str, host_zone: SetZone
+    moment: str, timestamp: datetime, zone: tzinfo, local: str, set_host_zone: SetZone
 ) -> None:
-    host_zone(local)
+    set_host_zone(local)
     assert Clock(LAST.replace(tzinfo=UTC), zone, 0).failures((timestamp,)) == (utc(moment),)
 
 
@@ -159,9 +154,9 @@ def test_timestamp_at_the_ends_of_the_calendar(
     ids=str,
 )
 def test_timestamp_beyond_the_ends_of_the_calendar(
-    timestamp: datetime, zone: tzinfo | None, local: str, host_zone: SetZone
+    timestamp: datetime, zone: tzinfo | None, local: str, set_host_zone: SetZone
 ) -> None:
-    host_zone(local)
+    set_host_zone(local)
     with pytest.raises(AnswerError) as caught:
         Clock(NOW, zone, 300).failures((timestamp,))
     assert str(caught.value) == f"the timestamp {timestamp} is beyond the ends of the calendar"

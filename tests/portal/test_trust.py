@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import select
 import socket
 import ssl
@@ -40,6 +41,7 @@ def test_store_of_the_operating_system_is_trusted(
         assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has a store in place of files")
 @pytest.mark.parametrize(
     ("in_bundle", "in_index", "is_trusted"),
     [
@@ -72,6 +74,7 @@ def test_index_of_the_operating_system_is_read_if_it_is_complete(
     assert (out == OVER_THE_NETWORK) == is_trusted
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has a store in place of files")
 @pytest.mark.parametrize(
     ("in_bundle", "in_index", "is_same"),
     [
@@ -228,11 +231,24 @@ def test_openssl_that_cannot_be_used(
     assert run("-H", "cqd.example.com") == unknown(f"this host's OpenSSL: {reason}")
 
 
+def test_certificate_store_of_windows_that_is_empty(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No package of a distribution fills it."""
+    monkeypatch.setattr(trust, "_IS_WINDOWS", True)
+    monkeypatch.setattr(trust, "_has_ca_certificates", lambda context: False)
+    monkeypatch.setattr(trust, "_indexed_certificates", lambda: None)
+    assert run("-H", "cqd.example.com") == unknown(
+        "Windows' certificate store holds no CA certificates; give --ca-file"
+    )
+
+
 NO_AUTHORITIES = unknown(
     "this host has no CA certificates; install ca-certificates, or give --ca-file"
 )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has a store in place of files")
 @pytest.mark.parametrize(
     ("directory", "expected"),
     [

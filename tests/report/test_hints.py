@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import datetime, timedelta, timezone, tzinfo
 from itertools import chain
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
+from host_zone import host_zone
 from readme import README
 
 from check_cqd_integration.pipeline.stages import Pipeline, Stage
@@ -171,15 +171,10 @@ def test_offset_is_that_which_the_zone_has_at_that_moment() -> None:
     assert hints.likely_causes(seen, ["cube"], [])[0] == of_zone("UTC-01:00")
 
 
-def test_zone_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "<+0530>-5:30")
-    time.tzset()
-    try:
+def test_zone_of_this_host() -> None:
+    with host_zone("<+0530>-5:30"):
         seen = Pipeline(stage((32,)), stage((31,)), None)
         assert hints.likely_causes(seen, ["cube"], []) == [of_zone("UTC+05:00")]
-    finally:
-        monkeypatch.undo()
-        time.tzset()
 
 
 def test_offsets_are_those_of_the_zone_database() -> None:

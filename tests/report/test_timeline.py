@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+from host_zone import host_zone
 from hypothesis import example, given
 from hypothesis import strategies as st
 from nagiosplugin import Range
@@ -390,12 +390,9 @@ def test_no_timestamps() -> None:
 
 
 @pytest.fixture
-def _host_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "JST-9")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def _host_in_tokyo() -> Iterator[None]:
+    with host_zone("JST-9"):
+        yield
 
 
 @pytest.mark.usefixtures("_host_in_tokyo")

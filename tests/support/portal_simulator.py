@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
 import signal
 import socket
 import ssl
@@ -402,6 +403,8 @@ class PortalSimulator(ThreadingHTTPServer):
             with suppress(OSError):  # the client may have hung up first
                 # Not SSLSocket's own, which takes the TLS state from under the other thread.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
+                if os.name == "nt":  # Wine wakes who reads only so
+                    socket.close(connection.detach())
             thread.join()
         self._listener.join()
         self.server_close()

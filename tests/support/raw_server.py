@@ -42,7 +42,9 @@ def raw_server(handler: Handler, bind: str = "127.0.0.1", port: int = 0) -> Iter
             yield listener.getsockname()[1]
         finally:
             over.set()
-            listener.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # Windows shuts down no listener,
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()  # and elsewhere this alone does not wake who waits at one
     for thread in (acceptor, *threads):
         thread.join()
 
