@@ -13,7 +13,7 @@ test: $(VENV)/test.installed
 	$(RUN) -m pytest --cov --cov-report=term-missing
 
 # Kerberos comes from Debian, as it does for a user of Debian: hence a venv of its own.
-acceptance: .venv-acceptance/installed
+acceptance: .venv-acceptance/installed .venv-windows/installed
 	CQD_NOTHING_SKIPPED=1 .venv-acceptance/bin/python -m pytest -rs tests/acceptance
 
 # The oldest libraries that are supported: those of Debian 12, and nagiosplugin 1.3.2.
@@ -107,6 +107,11 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
 	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion]' pytest trustme
+	touch $@
+
+# A Windows to run the plugin in, by Wine: 200 MB to fetch, 2 GB on the disk.
+.venv-windows/installed: setup.cfg tests/acceptance/install_windows | .venv-acceptance/installed
+	tests/acceptance/install_windows .venv-windows .venv-acceptance/bin/python
 	touch $@
 
 # The pip of Debian 11 (20.3) is too old for --editable without a setup.py.

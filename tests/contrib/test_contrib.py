@@ -221,6 +221,15 @@ def test_command_of_icinga_takes_one_limit(
     assert ages(argv) == ranges(expected)
 
 
+def test_command_of_nsclient() -> None:
+    parser = ConfigParser(interpolation=None)
+    parser.read(CONTRIB / "windows" / "nsclient.ini", encoding="utf-8")
+    [(name, command)] = parser["/settings/external scripts/scripts"].items()
+    program, *argv = command.split()
+    assert (name, program) == (PROGRAM, f"scripts\\{PROGRAM}.exe")
+    assert parse(argv).timeout < 60  # NSClient++ ends a script then
+
+
 # --- graphs ---------------------------------------------------------------------------------------
 
 DRAWN = list(templates(graphite.rendered()))

@@ -99,7 +99,7 @@ sys.exit(code)
 
 def run(fault: Fault) -> tuple[Outcome, list[tuple[int, str]]]:
     """Run the plugin against a fault; return what it did, and what it should have done."""
-    with fault.serve() as port, _CA.cert_pem.tempfile() as trusted:
+    with fault.serve() as port, authority() as trusted:
         command = [sys.executable, "-c", _MEASURED, "-u", f"{fault.scheme}://127.0.0.1:{port}/"]
         command += [*AT_DOCUMENTED_MOMENT, "-t", str(fault.timeout)]
         command += ["--ca-file", trusted] if fault.scheme == "https" else []
@@ -110,6 +110,11 @@ def run(fault: Fault) -> tuple[Outcome, list[tuple[int, str]]]:
         process.returncode, masked(process.stdout), "".join(errors), seconds, kibibytes / 1024
     )
     return outcome, fault.expected(port)
+
+
+def authority() -> contextlib.AbstractContextManager[str]:
+    """Have a file with the certificate of the authority that a client is to trust."""
+    return _CA.cert_pem.tempfile()
 
 
 # --- servers ------------------------------------------------------------------------------------
