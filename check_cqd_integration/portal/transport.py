@@ -152,6 +152,9 @@ class _Connection(HTTPConnection):
                 deadline.step = f"TLS with {host}"
                 name = host.partition("%")[0]
                 self.sock = self._tls.wrap_socket(self.sock, server_hostname=name)
+                if self.sock.version() is None:
+                    # Python leaves out the handshake if the other side has closed before it.
+                    raise ConnectionResetError
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise explain(error, deadline) from error
         shown = self.sock.getpeercert(True) if isinstance(self.sock, ssl.SSLSocket) else None

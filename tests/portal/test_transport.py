@@ -106,6 +106,23 @@ def test_nobody_is_trusted_beside_the_ca_file(
         assert run(*options, "--proxy", f"http://127.0.0.1:{port}") == (2, OVER_THE_NETWORK)
 
 
+def test_connection_that_is_closed_before_tls_begins(
+    run: Run, pem_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python then gives a TLS socket without a handshake, and no error."""
+    wrap = ssl.SSLContext.wrap_socket
+
+    def closed_before(context: Any, connection: socket.socket, **more: Any) -> ssl.SSLSocket:
+        connection.close()
+        return wrap(context, socket.socket(), **more)
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", closed_before)
+    with https_portal(server_tls()) as url:
+        outcome = run("-u", url, "--ca-file", pem_files.ca)
+    told = "TLS with localhost: the connection was closed by the other side"
+    assert outcome == critical(told)
+
+
 def addresses(*found: tuple[str, int]) -> Any:
     def getaddrinfo(*_: Any, **__: Any) -> Any:
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in found]
