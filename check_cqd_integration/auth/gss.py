@@ -57,13 +57,19 @@ _KEYTAB_REASONS = {
     39756033: "it has no key for this user; upper and lower case matter (klist -k)",
 }
 """By the minor status: of the operating system, or of the krb5 mechanism."""
+_NO_MECHANISM = 65536
+"""Major status GSS_S_BAD_MECH, see RFC 2744."""
 _CLOCKS = 1314127897
 """Minor status of gss-ntlmssp: the challenge is more than 36 hours older or newer."""
 
 
 def has_ntlm() -> bool:
-    """Tell whether gss-ntlmssp is installed."""
-    return _NTLM in gssapi.raw.indicate_mechs()
+    """Tell whether gss-ntlmssp is there, and not only its configuration, which apt leaves behind."""
+    try:
+        gssapi.raw.inquire_names_for_mech(_NTLM)  # it is loaded for that, and has no answer
+    except GSSError as error:
+        return bool(error.maj_code != _NO_MECHANISM)
+    return True
 
 
 class KerberosLogin:

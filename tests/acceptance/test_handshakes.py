@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +144,19 @@ def test_name_that_gssapi_does_not_take(user: str) -> None:
         begun(gss.NtlmLogin, user)
 
 
-def test_gss_ntlmssp_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("configuration", ["", "ntlm 1.3.6.1.4.1.311.2.2.10 /gone.so\n"])
+def test_gss_ntlmssp_that_is_missing(configuration: str, tmp_path: Path) -> None:
+    # The second is what Debian leaves of a package that is removed, but not purged.
     assert gss.has_ntlm()
-    monkeypatch.setattr(gssapi.raw, "indicate_mechs", lambda: {gssapi.MechType.kerberos})
-    assert not gss.has_ntlm()
+    mechanisms = tmp_path / "mech"
+    mechanisms.write_text(configuration)
+    told = subprocess.run(  # the library reads it once
+        [sys.executable, "-c", "from check_cqd_integration.auth import gss; print(gss.has_ntlm())"],
+        env={"GSS_MECH_CONFIG": str(mechanisms)},
+        capture_output=True,
+        text=True,
+    )
+    assert (told.stdout, told.stderr) == ("False\n", "")
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, code: int, words: str) -> LoginError:
