@@ -1,4 +1,7 @@
-"""`make demo`: what the plugin says of a healthy, a warning, a critical and an unknown portal."""
+"""`make demo`: what the plugin says of a healthy, a warning, a critical and an unknown portal.
+
+Packages install it beside the simulator and the sample, as a first look without a portal.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from portal_simulator import STATUS_PATH, PortalSimulator
+sys.dont_write_bytecode = True  # a package that is removed must find nothing new in its directory
 
-SAMPLE = Path(__file__).parents[1] / "tests" / "data" / "status-documented.txt"
+from portal_simulator import STATUS_PATH, PortalSimulator  # noqa: E402
+
+SAMPLE = Path("tests", "data", "status-documented.txt")
 
 
 def show(title: str, *options: str) -> None:
@@ -21,6 +26,7 @@ def show(title: str, *options: str) -> None:
 
 
 def main() -> None:
+    beside = Path(__file__).with_name(SAMPLE.name)
     with PortalSimulator() as portal:
         for scenario, title in (
             ("healthy", "a healthy portal"),
@@ -31,7 +37,7 @@ def main() -> None:
             show(title, "--url", f"{portal.url}/{scenario}{STATUS_PATH}", "-v")
     show(
         "the answer that Microsoft documents, saved in a file",
-        *("--input", str(SAMPLE.relative_to(Path.cwd()))),
+        *("--input", str(beside if beside.exists() else SAMPLE)),
         *("--now", "2015-01-18T10:31:00Z", "--timezone", "UTC", "-vv"),
     )
 
