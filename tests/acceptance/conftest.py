@@ -1,7 +1,6 @@
 """One laboratory for the whole run; each test starts the acceptors that it asks."""
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -9,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from package_lab import ROOT, call
 from windows_login_lab import WindowsLoginLab, missing_program
 from wine_lab import cannot_be_installed
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTED = (Path(__file__).parent.parent / "data" / "status-documented.txt").read_text()
 
 
@@ -35,22 +34,9 @@ def lab(running_lab: WindowsLoginLab) -> Iterator[WindowsLoginLab]:
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory into which `make dist` built what an administrator installs."""
+    """The directory into which `make dist` built everything."""
     folder = tmp_path_factory.mktemp("dist")
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS"))
-    }
-    done = subprocess.run(
-        ["make", "dist", f"VENV={sys.prefix}", f"DIST={folder}"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stdout
+    call("make", "dist", f"VENV={sys.prefix}", f"DIST={folder}", cwd=ROOT)
     return folder
 
 

@@ -1,8 +1,8 @@
 """What `make dist` builds, installed and run as an administrator does, where nothing else is.
 
-The package for Debian and the single file run in a minimal Debian, fresh from the mirror that this
-machine uses, as a user who can write nowhere: no pip was ever there. The simulator answers from
-outside: the tree has a root directory of its own, and this machine's network.
+The package for Debian and the single file run in minimal systems, Debian 12 and 13, fresh from the
+mirror that this machine uses, as a user who can write nowhere: no pip was ever there. The simulator
+answers from outside: the tree has a root directory of its own, and this machine's network.
 """
 
 from __future__ import annotations
@@ -10,36 +10,42 @@ from __future__ import annotations
 import filecmp
 import os
 import re
+import runpy
 import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from expected import item
 from nagios_lab import PATH, write_nagios_configuration
+from package_lab import (
+    NAME,
+    PACKAGE,
+    REPLAY,
+    ROOT,
+    SAMPLE,
+    Tree,
+    call,
+    look_at,
+    only,
+    outcome,
+)
 from portal_simulator import STATUS_PATH, PortalSimulator
 from windows_login_lab import PASSWORDS, WindowsLoginLab
 
 from check_cqd_integration import __version__
 
-ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "tests" / "data" / "status-documented.txt"
-REPLAY = ("--now", "2015-01-18T15:31:00Z", "--timezone", "America/New_York")
-NAME = "check_cqd_integration"
-PACKAGE = "check-cqd-integration"
 PLUGIN = f"/usr/lib/nagios/plugins/{NAME}"
 EXAMPLES = f"usr/share/doc/{PACKAGE}/examples"
-NEEDED_PROGRAMS = ("dh", "dh_python3", "faketime", "lintian", "mmdebstrap", "nagios4", "pipx")
-ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith(("PYTHON", "VIRTUAL_ENV", "PIPX", "MAKE", "MFLAGS"))
-}
-ENVIRONMENT["PATH"] = PATH
+FIRST = "04c06b4"
+"""The commit that brought a package for Debian, which was one of version 0.1.0."""
+RELEASES = ("bookworm", "trixie")
+NEEDED_PROGRAMS = (
+    *("dh", "dh_python3", "faketime", "lintian", "mmdebstrap", "nagios4", "pipx"),
+    *("rpm", "rpmbuild"),
+)
 GENERATED = {
     "build/man": "usr/share/man/man1",
     "build/completion/bash": "usr/share/bash-completion/completions",
@@ -56,51 +62,6 @@ pytestmark = [
         for program in NEEDED_PROGRAMS
     ),
 ]
-
-
-class Outcome(NamedTuple):
-    """What came of one run of the plugin."""
-
-    code: int
-    out: str
-    err: str
-
-    def is_replay(self) -> bool:
-        return (self.code, self.err) == (2, "") and f" {item('integration_streak', 0)}" in self.out
-
-
-def call(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
-    """Run a command that must succeed; return all it says."""
-    done = subprocess.run(
-        list(map(str, command)),
-        cwd=cwd,
-        env={**ENVIRONMENT, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}"
-    return done.stdout
-
-
-def outcome(*command: str, **environment: str) -> Outcome:
-    done = subprocess.run(
-        command, env={**ENVIRONMENT, **environment}, capture_output=True, encoding="utf-8"
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory into which `make dist` built everything."""
-    folder = tmp_path_factory.mktemp("dist")
-    call("make", "dist", f"VENV={sys.prefix}", f"DIST={folder}", cwd=ROOT, CQD_NOTHING_SKIPPED="1")
-    return folder
-
-
-def only(folder: Path, pattern: str) -> Path:
-    [found] = folder.glob(pattern)
-    return found
 
 
 def tracked() -> list[str]:
@@ -133,9 +94,21 @@ def test_two_builds_are_the_same(dist: Path, tmp_path: Path) -> None:
         HOME=str(tmp_path),
     )
     names = sorted(path.name for path in dist.iterdir())
-    assert len(names) == 4
+    assert len(names) == 5
     assert sorted(path.name for path in again.iterdir()) == names
     assert filecmp.cmpfiles(dist, again, names, shallow=False) == (names, [], [])
+
+
+def test_make_dist_says_first_what_it_needs(tmp_path: Path) -> None:
+    for program in ("echo", "git", "id", "make", "python3", "sh", "xargs"):
+        tmp_path.joinpath(program).symlink_to(shutil.which(program, path="/usr/bin:/bin") or "")
+    told = outcome("make", "--silent", "-C", str(ROOT), "dist", PATH=str(tmp_path))
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith(
+        "make dist needs, as root: apt install --no-install-recommends "
+        "dpkg-dev debhelper dh-python rpm\n"
+        "or, without packages for Debian and Red Hat: make dist SKIP=1\n"
+    )
 
 
 def test_sdist_has_everything_but_what_is_for_git(dist: Path) -> None:
@@ -226,53 +199,42 @@ def test_pyz_logs_in_with_what_its_python_has(
 # --- in a minimal Debian --------------------------------------------------------------------------
 
 
-class Tree:
-    """A minimal Debian with Python, in a directory."""
+class DebianTree(Tree):
+    """A minimal Debian with Python."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def path(self, inside: str) -> Path:
-        return self.root / inside.lstrip("/")
+    plugin = PLUGIN
 
     def run(self, *command: str | Path) -> str:
         """Run a command inside as root; it must succeed."""
         return call("chroot", self.root, *command, DEBIAN_FRONTEND="noninteractive")
 
-    def check(self, *options: str) -> Outcome:
-        """Run the plugin as a user without a home, where nothing can be written."""
-        read_only = (
-            'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && '
-            'exec chroot --userspec=nobody "$0" env -i PATH=/usr/bin:/bin HOME=/nonexistent "$@"'
-        )
-        command = ("unshare", "--mount", "sh", "-c", read_only, str(self.root), PLUGIN)
-        return outcome(*command, *options)
+    def apt(self, *words: str) -> str:
+        return self.run("apt-get", "--yes", "-o", "Dpkg::Options::=--force-unsafe-io", *words)
 
-    def files(self) -> set[str]:
-        """Everything in it that has to do with the plugin."""
-        inside = {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
-        return {name for name in inside if "cqd" in name and not name.startswith("var/lib/dpkg/")}
+    def install(self, package: Path) -> str:
+        """Install a package's file, with all that is recommended."""
+        shutil.copy(package, self.root)
+        told = self.apt("install", f"/{package.name}")
+        self.path(package.name).unlink()
+        return told
 
 
-@pytest.fixture(scope="module")
-def bare_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+def minimal_debian(release: str, root: Path) -> DebianTree:
     """With Python, and without any package that the plugin needs."""
-    place = tmp_path_factory.mktemp("debian")
-    place.chmod(0o755)
-    root, settings = place / "tree", place / "apt.conf"
-    call("apt-get", "update", "-qq")
+    settings = root.with_suffix(".conf")
     settings.write_text(call("apt-config", "dump", "Acquire"))
     sources = debian_sources()
+    here = sources[0].split()[2]
     call(
         *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=python3:native"),
+        *("--skip=cleanup/apt", "--dpkgopt=force-unsafe-io"),
         *(f"--aptopt={settings}", "--format=directory"),
-        *(sources[0].split()[2], str(root), *sources),
+        *(release, str(root), *(line.replace(here, release) for line in sources)),
     )
-    tree = Tree(root)
+    tree = DebianTree(root)
     tree.path("sample").write_bytes(SAMPLE.read_bytes())
     tree.path(PLUGIN).parent.mkdir(parents=True)
-    yield tree
-    shutil.rmtree(root)
+    return tree
 
 
 def debian_sources() -> Sequence[str]:
@@ -282,30 +244,42 @@ def debian_sources() -> Sequence[str]:
     return call("apt-get", "indextargets", "--format", form, *conditions).splitlines()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def trees_in_the_making(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Future[DebianTree]]]:
+    """Both, made while the first tests run, if any will need them."""
+    items = request.session.items
+    releases = RELEASES if any("bare_tree" in each.fixturenames for each in items) else ()  # type: ignore[attr-defined]
+    place = tmp_path_factory.mktemp("debian")
+    place.chmod(0o755)
+    with ThreadPoolExecutor() as pool:
+        yield {name: pool.submit(minimal_debian, name, place / name) for name in releases}
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def bare_tree(
+    trees_in_the_making: dict[str, Future[DebianTree]], request: pytest.FixtureRequest
+) -> DebianTree:
+    return trees_in_the_making[request.param].result()
+
+
 @pytest.fixture(scope="module")
-def tree(bare_tree: Tree, dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    """With the package, and what apt finds that it needs."""
-    archives = tmp_path_factory.mktemp("archives")
-    (archives / "partial").mkdir()
-    package = only(dist, "*.deb")
-    call(
-        *("apt-get", "install", "--yes", "--download-only", "--no-install-recommends"),
-        *("-o", f"Dir::State::status={bare_tree.root}/var/lib/dpkg/status"),
-        *("-o", f"Dir::Cache::archives={archives}", "-o", "APT::Sandbox::User=root", package),
-    )
-    shutil.copytree(archives, bare_tree.path("archives"))
-    shutil.copy(package, bare_tree.path("archives"))
+def tree(bare_tree: DebianTree, dist: Path) -> DebianTree:
+    """With the package, and what apt finds that it needs and recommends."""
     bare_tree.path(PLUGIN).unlink(missing_ok=True)
-    bare_tree.run("sh", "-c", "dpkg --install /archives/*.deb")
+    bare_tree.install(only(dist, "*.deb"))
     return bare_tree
 
 
-def test_pyz(bare_tree: Tree, dist: Path) -> None:
+def test_pyz(bare_tree: DebianTree, dist: Path) -> None:
     """Copied to where the plugins are, on a machine without any package for Python, or zones."""
     zones = bare_tree.path("usr/share/zoneinfo")
     zones.rename(zones.with_name("hidden"))
     shutil.copy(dist / f"{NAME}.pyz", bare_tree.path(PLUGIN))
     look_at(bare_tree)
+    is_told_what_kerberos_needs(bare_tree, "apt install python3-gssapi")
     zones.with_name("hidden").rename(zones)
     kinds = call(sys.executable, "-m", "zipfile", "--list", bare_tree.path(PLUGIN))
     assert ".so" not in kinds
@@ -315,37 +289,61 @@ def test_pyz(bare_tree: Tree, dist: Path) -> None:
     assert bare_tree.files() == set()
 
 
-def test_debian_package(tree: Tree) -> None:
+def test_what_make_dist_needs_is_one_line(bare_tree: DebianTree) -> None:
+    """Python's part is there, or not; and no compiler is needed."""
+    shutil.copy(ROOT / "packages" / "missing", bare_tree.root)
+    told = bare_tree.run("/missing", "python", "deb", "rpm").split()
+    assert told == ["git", "python3-venv", "dpkg-dev", "debhelper", "dh-python", "rpm"]
+    assert bare_tree.apt("install", "--simulate", "--no-install-recommends", *told)
+    bare_tree.path("missing").unlink()
+
+
+def test_debian_package(tree: DebianTree) -> None:
     packages = tree.run("dpkg-query", "--show", "--showformat=${Package}\n").split()
     needed = {PACKAGE, "python3-nagiosplugin", "python3-requests", "python3-tzlocal", "tzdata"}
-    assert needed <= set(packages)
+    assert needed | {"python3-gssapi", "gss-ntlmssp"} <= set(packages)
     assert "python3-pip" not in packages
-    assert "python3-gssapi" not in packages
     assert tree.run("dpkg", "--verify", PACKAGE) == ""
+    assert tree.show_demo() == ["0", "1", "2", "3", "2"]
     look_at(tree)
 
 
-def look_at(tree: Tree) -> None:
-    """Check what a first user tries."""
-    code, out, err = tree.check("--help")
-    assert (code, err) == (3, "")
-    assert out.startswith("usage: check_cqd_integration [-")
-    assert tree.check("--version") == (3, f"{NAME} {__version__}\n", "")
-    assert tree.check("--input", "/sample", *REPLAY).is_replay()
+def test_logins_of_the_debian_package(tree: DebianTree, lab: WindowsLoginLab) -> None:
+    """What is missing is named with the command that brings it: that very command is run."""
+    is_of(tree, "root", 0o750)
+    tree.run("groupadd", "--system", "nagios")
+    tree.run("dpkg-trigger", "--by-package=icinga2-common", "/etc/icinga2")
+    tree.run("dpkg", "--configure", "--pending")
+    is_of(tree, "nagios", 0o750)
+    tree.prepare_logins(lab)
+    assert tree.log_in(lab, "kerberos").is_replay()
+    assert tree.log_in(lab, "ntlm").is_replay()
+    tree.apt("purge", "python3-gssapi", "gss-ntlmssp")
+    for scheme in ("kerberos", "ntlm"):
+        told = tree.log_in(lab, scheme)
+        [words] = re.findall(r"apt install ([\w -]+)\n", told.out)
+        assert told.code == 3
+        tree.apt("install", *words.split())
+        assert tree.log_in(lab, scheme).is_replay()
+
+
+def is_of(tree: DebianTree, group: str, mode: int) -> None:
+    expected = f"root {group} {mode:o} /etc/cqd\n"
+    assert tree.run("stat", "--format=%U %G %a %n", "/etc/cqd") == expected
+
+
+def is_told_what_kerberos_needs(tree: DebianTree, command: str) -> None:
     with PortalSimulator() as portal:
-        code, out, err = tree.check("--url", portal.url + STATUS_PATH, "--timezone=UTC")
-        assert (code, err) == (0, "")
-        assert out.startswith("CQD OK - integration: last success ")
         url = portal.url + "/http-401" + STATUS_PATH
         assert tree.check("--url", url, "--timezone=UTC", "--auth=kerberos") == (
             3,
-            "CQD UNKNOWN - a login by Kerberos needs a library that this installation lacks: apt "
-            "install python3-gssapi\n",
+            "CQD UNKNOWN - a login by Kerberos needs a library that this installation lacks: "
+            f"{command}\n",
             "",
         )
 
 
-def test_debian_package_trusts_no_others_than_ca_file(tree: Tree, lab: WindowsLoginLab) -> None:
+def test_debian_package_trusts_nobody_but_ca_file(tree: DebianTree, lab: WindowsLoginLab) -> None:
     """Debian's urllib3 names the system's authorities to whoever names none."""
     url = lab.acceptor().url + STATUS_PATH
     tree.path("etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
@@ -362,7 +360,7 @@ def test_debian_package_trusts_no_others_than_ca_file(tree: Tree, lab: WindowsLo
     )
 
 
-def test_configuration_of_the_debian_package(tree: Tree, tmp_path: Path) -> None:
+def test_configuration_of_the_debian_package(tree: DebianTree, tmp_path: Path) -> None:
     """Nagios reads the commands by itself; the rest are examples."""
     commands = tree.path("etc/nagios-plugins/config/cqd_integration.cfg")
     services = tree.path(f"{EXAMPLES}/nagios/cqd_services.cfg")
@@ -382,7 +380,7 @@ def test_configuration_of_the_debian_package(tree: Tree, tmp_path: Path) -> None
                 assert copy.read_bytes() == path.read_bytes()
 
 
-def test_what_was_generated_is_in_the_debian_package(tree: Tree) -> None:
+def test_what_was_generated_is_in_the_debian_package(tree: DebianTree) -> None:
     """The manual page, and with it a command on the path; what shells complete."""
     for folder, place in GENERATED.items():
         for path in ROOT.joinpath(folder).glob("*"):
@@ -391,9 +389,37 @@ def test_what_was_generated_is_in_the_debian_package(tree: Tree) -> None:
     assert tree.path(f"usr/bin/{NAME}").is_symlink() == is_explained
 
 
-def test_debian_package_leaves_nothing(tree: Tree) -> None:
-    """The last test of the tree."""
-    assert tree.files()
+def test_documents_of_the_debian_package(tree: DebianTree) -> None:
+    """To be read as they are; README's links lead somewhere."""
+    documents = tree.path(f"usr/share/doc/{PACKAGE}")
+    assert (documents / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
+    links = re.findall(r"\]\(((?:docs|contrib)/[^)#]*)", (ROOT / "README.md").read_text("utf-8"))
+    assert links
+    assert [link for link in links if not (documents / link).exists()] == []
+
+
+def test_debian_package_leaves_nothing_but_secrets(tree: DebianTree) -> None:
+    secrets = {"etc/cqd", "etc/cqd/password", "etc/cqd/monitor.keytab"}
+    commands = "etc/nagios-plugins/config/cqd_integration.cfg"
+    tree.run("dpkg", "--remove", PACKAGE)
+    assert tree.files() == {*secrets, commands}
     tree.run("dpkg", "--purge", PACKAGE)
-    shutil.rmtree(tree.path("archives"))
+    assert tree.files() == secrets
+
+
+def test_upgrade_of_the_first_debian_package(tree: DebianTree, dist: Path, tmp_path: Path) -> None:
+    """The last test of the tree."""
+    shutil.rmtree(tree.path("etc/cqd"))
+    old = tmp_path / "old"
+    old.mkdir()
+    call("sh", "-c", f"git archive {FIRST} | tar -x -C {old}", cwd=ROOT)
+    build = runpy.run_path(str(ROOT / "packages" / "dist.py"))["debian_package"]
+    tree.install(build(old, "0.1.0", 0))
+    assert tree.check("--version") == (3, f"{NAME} 0.1.0\n", "")
+    assert not tree.path("etc/cqd").exists()
+    tree.install(only(dist, "*.deb"))
+    assert tree.run("dpkg", "--verify", PACKAGE) == ""
+    is_of(tree, "nagios", 0o750)
+    look_at(tree)
+    tree.apt("purge", PACKAGE)
     assert tree.files() == set()
