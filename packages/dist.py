@@ -22,7 +22,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(0o022)
     moment = int(run("git", "-C", str(ROOT), "log", "-1", "--format=%ct"))
     os.environ["SOURCE_DATE_EPOCH"] = str(moment)
+    os.environ["PYTHONHASHSEED"] = "0"  # bytecode of Python 3.9 and 3.10 has sets in its order
     with tempfile.TemporaryDirectory() as place:
         tree = exported(Path(place, NAME))
         version = runpy.run_path(str(tree / NAME / "__init__.py"))["__version__"]
@@ -100,34 +101,55 @@ def normalise(sdist: Path, moment: int) -> None:
 
 
 def pyz(tree: Path, wheel: Path, moment: int) -> Path:
-    """Build the one file: ours and what it needs, as source, for every Python can read that."""
-    wheels = tree.with_name("wheels")
+    """Build the one file: ours and what it needs, as source, for every Python can read that.
+
+    Beside it is the bytecode of the Python that builds it, not compressed, which takes less time.
+    Whether it fits is told by its version alone: unchecked, as PEP 552 calls it.
+    """
+    folder = tree.with_name("pyz")
+    for path in tree.glob("packages/pyz/*.py"):
+        folder.mkdir(exist_ok=True)
+        shutil.copy(path, folder)
+    unpack([wheel], folder)
+    for requirements in tree.glob("packages/pyz/requirements*.txt"):
+        place = requirements.stem.partition("-")[2]
+        wheels = tree.with_name("wheels") / place
+        run(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
+            *("--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none"),
+            f"--python-version={place.removeprefix('python') or '3.9'}",
+            *(f"--dest={wheels}", f"--requirement={requirements}"),
+        )
+        unpack(wheels.glob("*.whl"), folder / place)
+    of_others = "python3.10" if sys.version_info < (3, 10) else "python3.9"
+    left_out = f"^{re.escape(str(folder))}/(tzdata/|{of_others}/|__main__)"
     run(
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
-        *("--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none"),
-        *("--python-version=3.9", f"--dest={wheels}"),
-        f"--requirement={tree / 'packages/pyz/requirements.txt'}",
+        *(sys.executable, "-S", "-m", "compileall", "-q", "-b", "-o", "0"),
+        *("--invalidation-mode=unchecked-hash", "-s", str(folder), "-p", f"{NAME}.pyz"),
+        *("-x", left_out, str(folder)),
     )
-    contents = {path.name: path.read_bytes() for path in tree.glob("packages/pyz/*.py")}
-    for each in [*wheels.iterdir(), wheel]:
-        with zipfile.ZipFile(each) as archive:
-            contents |= {
-                name: archive.read(name)
-                for name in archive.namelist()
-                if not name.endswith(("/", "/RECORD"))
-            }
     path = tree.with_name(f"{NAME}.pyz")
     with path.open("wb") as file:
         file.write(b"#!/usr/bin/env python3\n")
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for name in sorted(contents):
+            for each in sorted(path for path in folder.rglob("*") if path.is_file()):
+                name = each.relative_to(folder).as_posix()
                 entry = zipfile.ZipInfo(name, time.gmtime(moment)[:6])
                 entry.external_attr = 0o100644 << 16
-                entry.compress_type = zipfile.ZIP_DEFLATED
+                is_code = each.suffix == ".pyc"
+                entry.compress_type = zipfile.ZIP_STORED if is_code else zipfile.ZIP_DEFLATED
                 entry.create_system = 3  # Unix, wherever it is built
-                archive.writestr(entry, contents[name])
+                archive.writestr(entry, each.read_bytes())
     path.chmod(0o755)
     return path
+
+
+def unpack(wheels: Iterable[Path], folder: Path) -> None:
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+    for record in folder.glob("*.dist-info/RECORD"):
+        record.unlink()
 
 
 def debian_package(tree: Path, version: str, moment: int) -> Path:
