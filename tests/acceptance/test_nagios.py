@@ -56,6 +56,12 @@ define service {{
     use                     cqd-service
     check_command           check_cqd_integration!portal.example.com!{ZONE}!1m!~:2m
 }}
+define service {{
+    host_name               cqd-portal
+    service_description     more
+    use                     cqd-service
+    check_command           check_cqd_integration!portal.example.com!{ZONE}!!!--stage cube -t 9
+}}
 """
 
 
@@ -203,6 +209,27 @@ def test_nagios_logs_in_with_the_password_file(
     login = ("--username", USERNAME, "--password-file", str(macros["USER12"]))
     assert outcome == in_nagios(plugin.by_hand(*SHIPPED, *login))
     assert outcome.state == 0
+
+
+def test_nagios_logs_in_with_the_password_file_by_kerberos(
+    nagios: Nagios, plugin: Plugin, macros: dict[str, object]
+) -> None:
+    plugin.play("http-401")
+    outcome = nagios.check("cqd-portal", "CQD with password by Kerberos")
+    login = ("--username", USERNAME, "--password-file", str(macros["USER12"]), "--auth", "kerberos")
+    assert outcome == in_nagios(plugin.by_hand(*SHIPPED, *login))
+    assert f"as {USERNAME}: " in outcome.output
+
+
+def test_more_options_of_a_service_arrive(nagios: Nagios, plugin: Plugin) -> None:
+    """The example's own, which say what the laboratory does; and one that shows."""
+    plugin.play("failing")
+    plain = nagios.check("cqd-portal", "CQD over plain HTTP")
+    assert timeless(plain) == in_nagios(plugin.by_hand(*SHIPPED))
+    assert plain.state == 2
+    outcome = timeless(nagios.check("cqd-portal", "more"))
+    assert outcome == in_nagios(plugin.by_hand(*SHIPPED, "--stage", "cube", "-t", "9"))
+    assert outcome.state == 2
 
 
 def test_nagios_logs_in_with_the_key_table(

@@ -116,8 +116,8 @@ def test_nothing_is_used_that_does_not_exist(path: Path) -> None:
     assert variables <= known
 
 
-def test_services_that_log_in_run_as_often_as_all_others() -> None:
-    """Each was changed once without a test that failed."""
+def test_all_services_run_equally_often_with_icinga_director_and_nagios() -> None:
+    """With a login or without. Each was changed once without a test that failed."""
     settings = ("check_interval", "retry_interval", "max_check_attempts")
     icinga = (CONTRIB / "icinga" / "cqd_services.conf").read_text(encoding="utf-8")
     found = {name: re.findall(rf"\b{name} = (\w+)", icinga) for name in settings}
@@ -135,7 +135,7 @@ def test_services_that_log_in_run_as_often_as_all_others() -> None:
         for body in re.findall(r"^define \w+ \{\n(.*?)^\}", text, re.M | re.S)
     ]
     [service] = [found for found in objects if "name" in found]
-    assert [service[name] for name in settings] == ["5", "1", "3"]
+    assert [service[name] for name in settings] == ["10", "5", "2"]
     assert "notification_options" not in text  # generic-service has UNKNOWN
     services = [found for found in objects if "service_description" in found]
     assert {found["use"] for found in services} == {service["name"]} == {"cqd-service"}
@@ -180,12 +180,13 @@ def test_command_of_nagios_takes_one_limit(
     of_stage = [line for line in lines if ("--stage" in line) == (stage != "all")]
     if stage != "all":
         of_stage = [line for line in of_stage if f"--stage {stage} " in line]
-    assert len(of_stage) == (1 if stage != "all" else 3)
+    assert len(of_stage) == (1 if stage != "all" else 4)
     macros = {
         "$ARG1$": "portal.example.com",
         "$ARG2$": "UTC",
         "$ARG3$": limit.get("warning", ""),
         "$ARG4$": limit.get("critical", ""),
+        "$ARG5$": "",
         "$USER11$": "somebody@EXAMPLE.COM",
         "$USER12$": "password",
         "$USER13$": "keytab",
@@ -193,6 +194,42 @@ def test_command_of_nagios_takes_one_limit(
     for line in of_stage:
         filled = re.sub(r"\$\w+\$", lambda macro: macros[macro[0]], line)
         assert ages(shlex.split(filled)[1:]) == ranges(expected)
+
+
+def test_every_command_of_nagios_takes_more_options() -> None:
+    """Last, so that they hold, and unquoted, so that they are several."""
+    text = (CONTRIB / "nagios" / "cqd_integration.cfg").read_text(encoding="utf-8")
+    commands = dict(re.findall(r"command_name +(\w+)\n +command_line +(.*)\n", text))
+    without = {name for name, line in commands.items() if not line.endswith(" $ARG5$")}
+    assert without == {"check_cqd_integration_nrpe"}
+    [example] = re.findall(r"^ .*check_command .*!!!(.*)", text, re.M)
+    macros = {"$ARG1$": "portal.example.com", "$ARG2$": "UTC", "$ARG5$": example}
+    line = re.sub(
+        r"\$\w+\$", lambda found: macros.get(found[0], ""), commands["check_cqd_integration"]
+    )
+    options = parse(shlex.split(line)[1:])
+    assert options.url == "http://portal.example.com:8080/QoEDataService/IntegrationLog/Status"
+
+
+def test_commands_of_nagios_log_in_by_each_scheme() -> None:
+    text = (CONTRIB / "nagios" / "cqd_integration.cfg").read_text(encoding="utf-8")
+    commands = dict(re.findall(r"command_name +(\w+)\n +command_line +(.*)\n", text))
+    logins = {
+        name.rpartition("_")[2]: re.sub(r".*'\$ARG4\$' | \$ARG5\$", "", line)
+        for name, line in commands.items()
+        if "$USER11$" in line
+    }
+    assert logins == {
+        "password": "--username '$USER11$' --password-file '$USER12$'",
+        "kerberos": "--username '$USER11$' --password-file '$USER12$' --auth kerberos",
+        "keytab": "--username '$USER11$' --keytab '$USER13$'",
+    }
+
+
+def test_readme_tells_where_each_file_goes() -> None:
+    text = (CONTRIB / "README.md").read_text(encoding="utf-8")
+    files = {path.relative_to(CONTRIB).as_posix() for path in FILES if path.suffix != ".md"}
+    assert set(re.findall(r"\]\(([\w/-]+\.(?!md)\w+)\)", text)) == files
 
 
 @pytest.mark.parametrize("of_director", [False, True], ids=["icinga", "director"])
