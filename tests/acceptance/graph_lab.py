@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from icingaweb_lab import WEB, IcingaWebLab
-from private_daemons import DEADLINE, free_port, wait_for
+from private_daemons import DEADLINE, free_port
 
 GRAPHITE_MODULE = WEB / "modules" / "graphite"
 CONTRIB = Path(__file__).parent.parent.parent / "contrib" / "icinga"
@@ -85,7 +85,9 @@ class GraphLab(IcingaWebLab):
         self._start_carbon()
         self._start_graphite_web()
         super()._start_all()
-        wait_for(self._is_connected_to_carbon)  # Icinga tries after 10 seconds; before, all is lost
+        self.wait_for(
+            self._is_connected_to_carbon
+        )  # Icinga tries after 10 seconds; before, all is lost
 
     def _is_connected_to_carbon(self) -> bool:
         [answer] = self.icinga.ask("status/GraphiteWriter")
@@ -118,6 +120,9 @@ class GraphLab(IcingaWebLab):
             f"PICKLE_RECEIVER_INTERFACE = 127.0.0.1\nPICKLE_RECEIVER_PORT = {free_port()}",
             f"CACHE_QUERY_INTERFACE = 127.0.0.1\nCACHE_QUERY_PORT = {free_port()}",
             "MAX_CREATES_PER_MINUTE = inf\nMAX_UPDATES_PER_SECOND = inf",
+            # Else 180 MB of zeros are written, while a fresh machine still writes its packages.
+            "WHISPER_SPARSE_CREATE = True",
+            "ENABLE_TAGS = False",  # which would go to whoever has port 80
         )
         (place / "whisper").mkdir()  # else graphite-web takes it for not wanted
         for name in ("storage-schemas.conf", "storage-aggregation.conf"):
@@ -138,7 +143,8 @@ class GraphLab(IcingaWebLab):
             f"STORAGE_DIR = LOG_DIR = {str(place)!r}",
             f"WHISPER_DIR = {str(self.directory / 'carbon' / 'whisper')!r}",
             f"INDEX_FILE = {str(place / 'index')!r}",
-            "CARBONLINK_HOSTS = []",
+            # No carbon is asked, or each file that is read would be an exception in the log.
+            "CARBONLINK_HOSTS = []\nREPLICATION_FACTOR = 0",
             "FIND_CACHE_DURATION = DEFAULT_CACHE_DURATION = 0",
             "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}",
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from private_daemons import SECRET, USER, Icinga, PrivateDaemons, free_port, wait_for
+from private_daemons import SECRET, USER, Icinga, PrivateDaemons, free_port
 
 WEB = Path("/usr/share/icingaweb2")
 Lab = TypeVar("Lab", bound="IcingaWebLab")
@@ -59,7 +59,7 @@ class IcingaWebLab(PrivateDaemons):
             "SELECT 1 FROM service_state JOIN service ON service.id = service_id "
             f"WHERE service.name = '{service}' AND output IS NOT NULL AND hard_state < 4"
         )
-        wait_for(lambda: self.sql(self._database, query, "icingadb"))
+        self.wait_for(lambda: self.sql(self._database, query, "icingadb"))
 
     def page(self, host: str, service: str) -> str:
         return self._browse(self._url(host, service), "--dump-dom")

@@ -28,8 +28,12 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 DEADLINE = 60.0  # seconds, for anything that is waited for
+SEND_AGAIN = 10.0  # seconds until what was sent, and is not there, is sent once more
 NODE = "icinga.test"
 USER, SECRET = "lab", "secret"  # of the databases and of Icinga's API, all on 127.0.0.1
+
+TRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # made once: no authorities are read
+TRUSTING.check_hostname, TRUSTING.verify_mode = False, ssl.CERT_NONE
 
 Result = TypeVar("Result")
 
@@ -62,8 +66,6 @@ class Icinga:
 
     def ask(self, path: str, **body: Any) -> list[dict[str, Any]]:
         """GET, or POST if there is a body; return the results."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         request = urllib.request.Request(
             f"https://127.0.0.1:{self.port}/v1/{path}",
             data=json.dumps(body).encode() if body else None,
@@ -72,7 +74,7 @@ class Icinga:
                 "Authorization": "Basic " + base64.b64encode(f"{USER}:{SECRET}".encode()).decode(),
             },
         )
-        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=DEADLINE, context=TRUSTING) as answer:
             results: list[dict[str, Any]] = json.load(answer)["results"]
             return results
 
@@ -233,25 +235,51 @@ class PrivateDaemons:
     def wait_for_port(self, process: subprocess.Popen[bytes], port: int) -> None:
         def is_open() -> bool:
             if process.poll() is not None:
-                raise RuntimeError(f"{process.args!r} ended: see {self.directory}/*.log")
+                raise RuntimeError(f"{process.args!r} ended{self.logs()}")
             try:
                 socket.create_connection(("127.0.0.1", port), DEADLINE).close()
             except ConnectionRefusedError:
                 return False
             return True
 
-        wait_for(is_open)
+        self.wait_for(is_open)
+
+    def wait_for(
+        self, find: Callable[[], Result | None], send: Callable[[], object] | None = None
+    ) -> Result:
+        """The same as wait_for; if it was in vain, the error holds what the daemons said."""
+        try:
+            return wait_for(find, send)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}{self.logs()}") from error
+
+    def logs(self) -> str:
+        """How each log of the daemons ends."""
+        ends = []
+        for log in sorted(self.directory.rglob("*.log")):
+            lines = log.read_text("utf-8", "replace").splitlines()[-25:]
+            name = log.relative_to(self.directory)
+            ends.append("\n".join([f"--- {name}", *(line[:400] for line in lines)]))
+        return "\n".join(["", *ends])
 
 
-def wait_for(find: Callable[[], Result | None]) -> Result:
-    """Return what is found, as soon as it is something."""
-    deadline = time.monotonic() + DEADLINE
+def wait_for(find: Callable[[], Result | None], send: Callable[[], object] | None = None) -> Result:
+    """Return what is found, as soon as it is something.
+
+    ``send``: what is done again and again meanwhile, for what may get lost on its way.
+    """
+    began = time.monotonic()
+    again = began + SEND_AGAIN
     while True:
         found = find()
         if found:
             return found
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > began + DEADLINE:
             raise TimeoutError(f"waited {DEADLINE:g}s for {find.__qualname__}")
+        if send and now > again:
+            send()
+            again = time.monotonic() + SEND_AGAIN
         time.sleep(0.05)
 
 

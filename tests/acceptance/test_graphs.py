@@ -14,7 +14,8 @@ import re
 import tempfile
 import time
 import urllib.error
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from day import FAILING_FROM, FAILING_UNTIL, NIGHTLY_END, NIGHTLY_START, Check, 
 from graph_lab import GRAPHITE_MODULE, GraphLab
 from graphite_templates import Template, templates
 from portal_simulator import PASSWORD, STATUS_PATH, USERNAME, PortalSimulator
-from private_daemons import missing_program, wait_for
+from private_daemons import missing_program
 
 HOST = "cqd.example.com"  # its dots are something else in Graphite
 IN_GRAPHITE = "icinga2.cqd_example_com.services.{}.cqd_integration"
@@ -134,37 +135,55 @@ def failed_integration(now: datetime) -> str:
 @pytest.fixture(scope="module")
 def perfdata(lab: GraphLab) -> dict[str, Values]:
     """What Icinga knows of each service, once both databases have it."""
-    known = {
-        service: values_of(lab.icinga.check(f"{HOST}!{service}")["performance_data"])
-        for service in SCENARIOS
-        if service != "day"
+    results = {
+        service: lab.icinga.check(f"{HOST}!{service}") for service in SCENARIOS if service != "day"
     }
-    wanted = sorted(
-        f"{IN_GRAPHITE.format(service)}.perfdata.{label}.{field}"
-        for service, values in known.items()
-        for label, fields in values.items()
-        for field in fields
-    )
+    known = {service: values_of(each["performance_data"]) for service, each in results.items()}
+    wanted = sum((points_of(service, [values]) for service, values in known.items()), Counter())
 
     def in_graphite() -> bool:
-        drawn = [
-            series
-            for field in ("value", "warn", "crit")
-            for series in draw_soon(lab, IN_GRAPHITE.format("*") + f".perfdata.*.{field}")
-        ]
-        return wanted == sorted(
-            series["target"]
-            for series in drawn
-            if any(value is not None for value, _ in series["datapoints"])
-        )
+        return drawn_points(lab, "*") == wanted
 
     def in_influxdb() -> bool:
         found = lab.ask_influxdb('SELECT last("value") FROM "cqd_integration" GROUP BY *')
         return len(found) == sum(map(len, known.values()))
 
-    wait_for(in_graphite)
-    wait_for(in_influxdb)
+    def send() -> None:
+        """The same points, of the same time: no more, if they are there."""
+        for service, each in results.items():
+            lab.icinga.ask(
+                "actions/process-check-result",
+                type="Service",
+                service=f"{HOST}!{service}",
+                exit_status=int(each["exit_status"]),
+                plugin_output=each["output"],
+                performance_data=each["performance_data"],
+                execution_start=each["execution_start"],
+                execution_end=each["execution_end"],
+            )
+
+    lab.wait_for(in_graphite, send)
+    lab.wait_for(in_influxdb, send)
     return known
+
+
+def points_of(service: str, values: Iterable[Values]) -> Counter[str]:
+    """How many points Graphite must have for each metric of a service."""
+    return Counter(
+        f"{IN_GRAPHITE.format(service)}.perfdata.{label}.{field}"
+        for each in values
+        for label, fields in each.items()
+        for field in fields
+    )
+
+
+def drawn_points(lab: GraphLab, service: str, **period: object) -> Counter[str]:
+    """How many it has."""
+    found: Counter[str] = Counter()
+    for field in ("value", "warn", "crit"):
+        for series in draw_soon(lab, f"{IN_GRAPHITE.format(service)}.perfdata.*.{field}", **period):
+            found[series["target"]] = sum(value is not None for value, _ in series["datapoints"])
+    return +found  # less those without any
 
 
 def draw(lab: GraphLab, *targets: str, **parameters: object) -> list[dict[str, Any]]:
@@ -180,7 +199,9 @@ def draw_soon(lab: GraphLab, *targets: str, **parameters: object) -> list[dict[s
     """The same; nothing while carbon creates a file, which graphite-web answers with 500."""
     try:
         return draw(lab, *targets, **parameters)
-    except urllib.error.HTTPError:
+    except urllib.error.HTTPError as error:
+        if error.code != 500:
+            raise
         return []
 
 
@@ -296,28 +317,32 @@ def picture_of_module(lab: GraphLab, service: str, template: str) -> bytes:
 def day(lab: GraphLab) -> dict[str, Check]:
     """The checks of the day by their time, once Icinga has written them all."""
     of_the_day = list(checks(DAY))
-    for check in of_the_day:
-        moment = check.moment.timestamp()
-        lab.icinga.ask(
-            "actions/process-check-result",
-            type="Service",
-            service=f"{HOST}!day",
-            exit_status=check.code,
-            plugin_output=check.text,
-            performance_data=check.perfdata,
-            execution_start=moment,
-            execution_end=moment,
-        )
-    last = f"{IN_GRAPHITE.format('day')}.perfdata.cube_streak.crit"
+
+    def send() -> None:
+        for check in of_the_day:
+            moment = check.moment.timestamp()
+            lab.icinga.ask(
+                "actions/process-check-result",
+                type="Service",
+                service=f"{HOST}!day",
+                exit_status=check.code,
+                plugin_output=check.text,
+                performance_data=check.perfdata,
+                execution_start=time.time(),  # Icinga drops what began before its newest result
+                execution_end=moment,  # what the databases are told
+            )
+
+    wanted = points_of("day", [values_of(check.perfdata) for check in of_the_day])
     query = f'SELECT "value" FROM cqd_integration WHERE "service" = \'day\' AND {period_of_day()}'
+    streak = query + " AND \"metric\" = 'cube_streak'"
 
     def is_written() -> bool:
-        drawn = draw_soon(lab, last, **graphite_day())
-        return bool(drawn and drawn[0]["datapoints"][-1][0] is not None) and len(
-            only_series(lab, query + " AND \"metric\" = 'cube_streak'")
+        return drawn_points(lab, "day", **graphite_day()) == wanted and len(
+            only_series(lab, streak)
         ) == len(of_the_day)
 
-    wait_for(is_written)
+    send()
+    lab.wait_for(is_written, send)
     return {f"{check.moment:%H:%M}": check for check in of_the_day}
 
 
