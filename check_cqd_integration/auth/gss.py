@@ -64,7 +64,7 @@ _CLOCKS = 1314127897
 
 
 def has_ntlm() -> bool:
-    """Tell whether gss-ntlmssp is there, and not only its configuration, which apt leaves behind."""
+    """Tell whether gss-ntlmssp is there: apt leaves its configuration behind."""
     try:
         gssapi.raw.inquire_names_for_mech(_NTLM)  # it is loaded for that, and has no answer
     except GSSError as error:
