@@ -76,7 +76,10 @@ def _run(arguments: Sequence[str]) -> tuple[int, list[str]]:
     except PluginError as error:
         return _UNKNOWN, [first_line("unknown", str(error), [])]
     except ImportError as error:
-        text = f"the Python package {error.name} is missing or broken; see Install in the README"
+        text = (
+            f"the Python package {error.name} is missing or broken; install the plugin again, or "
+            "run it with the Python that it was installed for"
+        )
         return _UNKNOWN, [first_line("unknown", text, [])]
     except KeyboardInterrupt:
         raise

@@ -94,8 +94,8 @@ def test_unknown_without_a_package(tmp_path: Path, package: str, option: str) ->
     )
     assert result(plugin(option, PYTHONPATH=str(tmp_path))) == (
         3,
-        f"CQD UNKNOWN - the Python package {package} is missing or broken; see Install in the "
-        "README\n",
+        f"CQD UNKNOWN - the Python package {package} is missing or broken; install the plugin "
+        "again, or run it with the Python that it was installed for\n",
         "",
     )
 
@@ -110,8 +110,8 @@ def test_unknown_if_a_package_of_a_package_is_missing(
     monkeypatch.setattr(check, "run", _miss)
     assert run("--input", str(sample)) == (
         3,
-        "CQD UNKNOWN - the Python package urllib3 is missing or broken; see Install in the "
-        "README\n",
+        "CQD UNKNOWN - the Python package urllib3 is missing or broken; install the plugin again, "
+        "or run it with the Python that it was installed for\n",
     )
 
 

@@ -18,7 +18,8 @@ import readme
 
 ROOT = Path(__file__).parents[1]
 GENERATED: dict[Path, Callable[[str], str]] = {
-    readme.README: readme.rendered,
+    **dict.fromkeys(readme.PAGES, readme.rendered),
+    readme.PYPI: lambda _: readme.for_pypi(readme.rendered(readme.README.read_text("utf-8"))),
     check_command.COMMAND_FILE: check_command.rendered,
     director_basket.BASKET: lambda _: director_basket.rendered(),
     dashboard.DASHBOARD: lambda _: dashboard.rendered(),

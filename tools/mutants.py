@@ -344,10 +344,10 @@ def main(argv: Sequence[str]) -> int:
     is_as_listed = True
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
-        for part in ("check_cqd_integration", "contrib", "tests", "tools"):
+        for part in ("check_cqd_integration", "contrib", "docs", "packages", "tests", "tools"):
             shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("acceptance"))
-        for file in ("README.md", "setup.cfg"):
-            shutil.copy(ROOT / file, tree)
+        for file in (*ROOT.glob("*.md"), ROOT / "LICENSE", ROOT / "setup.cfg"):
+            shutil.copy(file, tree)
         for name in options.modules or TESTS:
             begin = time.monotonic()
             found: dict[str, set[str]] = {"killed": set(), "timeout": set(), "survived": set()}

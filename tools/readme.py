@@ -1,4 +1,4 @@
-"""The parts of README.md that the plugin itself writes: options, and the output of examples.
+"""The parts of README.md and docs/ that the plugin itself writes: options, and output of examples.
 
 An example asks a saved answer, or one of the portals below, at a moment when it had that answer.
 """
@@ -19,6 +19,12 @@ from check_cqd_integration.cli import main
 from check_cqd_integration.options import build_parser
 
 README = Path(__file__).parent.parent / "README.md"
+DOCS = README.parent / "docs"
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
+"""The front page and the manual."""
+PYPI = README.parent / "packages" / "pypi.md"
+"""The front page as PyPI shows it, where neither pictures nor other pages are."""
+_LINK = re.compile(r"(?<!!)\[([^]]*)\]\(([^)]*)\)")
 _OPTIONS = re.compile(r"(?<=<!-- options -->\n).*?(?=<!-- /options -->)", re.DOTALL)
 _SIMULATED = "--hostname 127.0.0.1 --http --port 8080 -v"
 _DOCUMENTED = "--hostname portal.example.com -v"
@@ -31,8 +37,18 @@ EXAMPLE = re.compile(
 
 
 def rendered(text: str) -> str:
-    """Return the text of the README as it should be."""
+    """Return the text of a page as it should be."""
     return EXAMPLE.sub(_example, _OPTIONS.sub(lambda _: _options(), text))
+
+
+def for_pypi(text: str) -> str:
+    """Return the text of the front page without pictures, and with names in place of links."""
+    return _LINK.sub(_name, re.sub(r"^!\[.*\n\n", "", text, flags=re.MULTILINE))
+
+
+def _name(match: re.Match[str]) -> str:
+    name, path = match[1], match[2].partition("#")[0]
+    return name if path in ("", name) else f"{name} ({path})"
 
 
 def _options() -> str:

@@ -3,7 +3,7 @@
     python tools/release.py MANUAL_PAGE
 
 The version is written in one place, `__version__`. What tells it besides: the newest release in
-CHANGELOG.md, an example in README.md, the manual page, and the tag.
+CHANGELOG.md, an example in docs/install.md, the manual page, and the tag.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from readme import rendered
+from readme import PAGES, rendered
 
 from check_cqd_integration import __version__
 
@@ -31,7 +31,8 @@ class Checkout(NamedTuple):
     version: str
     today: date
     changelog: str
-    readme: str
+    manual: str
+    """README.md and docs/, one after the other."""
     page: str
     tags: Collection[str]
     tags_here: Collection[str]
@@ -50,10 +51,10 @@ def disagreements(checkout: Checkout) -> Iterator[str]:
     if not _numbers(tag):
         yield f"__version__ is {version}, not of the form 1.2.3"
     yield from _of_changelog(checkout)
-    if f"check_cqd_integration {version}\n" not in checkout.readme:
-        yield f"README.md: the output of --version is not that of {version}"
-    if checkout.readme != rendered(checkout.readme):
-        yield "README.md: the options or examples are old; run make generate"
+    if f"check_cqd_integration {version}\n" not in checkout.manual:
+        yield f"docs/install.md: the output of --version is not that of {version}"
+    if checkout.manual != rendered(checkout.manual):
+        yield "README.md or docs/: the options or examples are old; run make generate"
     if f'"check_cqd_integration {version}"' not in checkout.page:
         yield f"the manual page is not that of {version}; run make man"
     if tag in checkout.tags and tag not in checkout.tags_here:
@@ -116,7 +117,7 @@ def main(page: str) -> int:
         version=__version__,
         today=datetime.now(timezone.utc).date(),
         changelog=Path("CHANGELOG.md").read_text(encoding="utf-8"),
-        readme=Path("README.md").read_text(encoding="utf-8"),
+        manual="".join(path.read_text(encoding="utf-8") for path in PAGES),
         page=Path(page).read_text(encoding="utf-8"),
         tags=_git("tag").split(),
         tags_here=_git("tag", "--points-at", "HEAD").split(),

@@ -24,7 +24,7 @@ from expected import LABELS
 from graphite_templates import TEMPLATES, templates
 from man import page
 from nagiosplugin import Range
-from readme import README
+from readme import DOCS, README
 
 from check_cqd_integration.options import build_parser, parse
 
@@ -57,10 +57,10 @@ def arguments() -> dict[str, dict[str, str]]:
     }
 
 
-def test_help_readme_and_manual_page_have_every_option() -> None:
+def test_help_manual_and_manual_page_have_every_option() -> None:
     texts = (
         build_parser().format_help(),
-        readme.rendered(README.read_text(encoding="utf-8")),
+        readme.rendered((DOCS / "options.md").read_text(encoding="utf-8")),
         page().replace(r"\-", "-"),
     )
     for text in texts:

@@ -24,7 +24,7 @@ def test_only_what_is_old_is_written(
     for copy, text in texts.items():
         copy.write_text(text, encoding="utf-8")
     changes = {
-        "README.md": ("| `--http` | plain HTTP |\n", ""),
+        "options.md": ("| `--http` | plain HTTP |\n", ""),
         "cqd_integration.conf": ('"$cqd_integration_url$"', '"$cqd_integration_uri$"'),
     }
     for name, change in changes.items():
@@ -35,6 +35,6 @@ def test_only_what_is_old_is_written(
     monkeypatch.setattr("generate.GENERATED", {copy: made for copy, (_, made) in copies.items()})
     main()
     assert capsys.readouterr().out == (
-        "written: README.md\nwritten: cqd_integration.conf\nwritten: director-basket.json\n"
+        "written: options.md\nwritten: cqd_integration.conf\nwritten: director-basket.json\n"
     )
     assert {copy: copy.read_text(encoding="utf-8") for copy in copies} == texts

@@ -1,23 +1,88 @@
-"""README.md has every limit and label; what it shows of them is made by the plugin."""
+"""README.md and docs/ have every limit and label; what they show of them is made by the plugin."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from expected import LABELS, Label
-from readme import EXAMPLE, README, rendered
+from readme import DOCS, EXAMPLE, PAGES, README, for_pypi, rendered
 
 from check_cqd_integration.options import build_parser
 
-TEXT = README.read_text(encoding="utf-8")
+ROOT = README.parent
+TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
+OUTPUT = TEXTS[DOCS / "output.md"]
+WITH_LINKS = [*PAGES, *ROOT.glob("[CS]*.md"), *ROOT.glob("contrib/*/README.md")]
+LINK = re.compile(r"\[[^]]*\]\(([^)]+)\)")
 
 
 def rows_of(section: str) -> list[list[str]]:
-    """Return the cells of the first table of a section, without its head."""
-    [body] = re.findall(rf"^## {section}\n(.*?)^## ", TEXT, re.MULTILINE | re.DOTALL)
+    """Return the cells of the first table of a section on output, without its head."""
+    [body] = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", OUTPUT, re.MULTILINE | re.DOTALL)
     table = body.partition("|---")[2].partition("\n\n")[0].splitlines()[1:]
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table]
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what GitHub makes of the headings of a page."""
+    text = re.sub(r"^ *```.*?^ *```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall("^#+ (.*)", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file of this repository and, if they name a heading, to one that is there."""
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        if not link.startswith("https://"):
+            target = (page.parent / name).resolve() if name else page
+            assert target.is_file(), link
+            assert target.is_relative_to(ROOT), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def test_front_page_is_short() -> None:
+    """What an administrator reads in three minutes."""
+    assert len(TEXTS[README].splitlines()) <= 240
+    assert len(TEXTS[README].encode()) <= 13_000
+
+
+def test_front_page_names_every_page() -> None:
+    index = TEXTS[README].partition("\n## Manual\n")[2]
+    linked = {(ROOT / link).resolve() for link in LINK.findall(index)}
+    assert set(PAGES) - {README} <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page_says_first_what_it_is_for(page: Path) -> None:
+    heading, empty, purpose, *_ = TEXTS[page].splitlines()
+    assert re.match("# [A-Z]|# check_cqd_integration", heading)
+    assert empty == ""
+    assert re.match("[A-Z].{25,}", purpose)
+
+
+@pytest.mark.parametrize(
+    ("what", "page"),
+    [
+        ("ln -s", "install"),
+        ("service_check_timeout", "thresholds"),
+        ("dnf install ./", "install"),
+        ("failed logins an hour", "login"),
+        ("_kerberos-master", "login"),
+    ],
+)
+def test_nothing_is_explained_twice(what: str, page: str) -> None:
+    """But for the front page, which repeats how to install."""
+    assert [path.stem for path, text in TEXTS.items() if what in text and path != README] == [page]
+
+
+def test_pypi_is_shown_neither_pictures_nor_links_that_lead_nowhere() -> None:
+    text = "One [a](x.md#y), [b](#c).\n\n![picture](z.png)\n\n[x.md](x.md) ends.\n"
+    assert for_pypi(text) == "One a (x.md), b.\n\nx.md ends.\n"
+    assert re.findall(r"\]\((?!https://)|!\[", for_pypi(TEXTS[README])) == []
 
 
 def test_bug_is_no_example(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,12 +92,20 @@ def test_bug_is_no_example(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("readme.main", main)
     with pytest.raises(RuntimeError, match="NameError"):
-        rendered(TEXT)
+        rendered(TEXTS[README])
 
 
-def test_no_output_with_perfdata_is_written_by_hand() -> None:
-    made = "".join(example["output"] for example in EXAMPLE.finditer(TEXT))
-    assert re.findall(r"^CQD .* \| \w+=.*", TEXT, re.M) == re.findall("^CQD .*=.*", made, re.M)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_output_with_perfdata_is_written_by_hand(page: Path) -> None:
+    made = "".join(example["output"] for example in EXAMPLE.finditer(TEXTS[page]))
+    by_all = re.findall(r"^CQD .* \| \w+=.*", TEXTS[page], re.M)
+    assert by_all == re.findall(r"^CQD .* \| \w+=.*", made, re.M)
+
+
+def test_manual_has_the_saved_answer_that_it_shows() -> None:
+    shown = re.findall(r"^\$ cat (\S+)\n(.*?)^\$", TEXTS[DOCS / "thresholds.md"], re.M | re.S)
+    assert [(path, (ROOT / path).read_text("utf-8")) for path, _ in shown] == shown
+    assert len(shown) == 1
 
 
 @pytest.mark.parametrize("state", ["WARNING", "CRITICAL"])
@@ -53,6 +126,24 @@ def test_states_name_every_limit(state: str) -> None:
         if re.search("[a-z]", default):
             assert ("not set by default" if default == "none" else f" {default}") in text
     assert len(limits) > 5
+
+
+def test_table_of_defaults_is_that_of_the_options() -> None:
+    table = TEXTS[DOCS / "thresholds.md"].partition("\n## Defaults\n")[2].partition("\n\nOne")[0]
+    rows = re.findall(r"^\| [^|]+ \| `--(\w+)-\*`.*? \| (\S+) \| (\S+) \|$", table, re.M)
+    told = {
+        f"--{name}-{state}": value.strip("`")
+        for name, *values in rows
+        for state, value in zip(("warning", "critical"), values)
+    }
+    defaults = {
+        name: default
+        for action in build_parser()._actions
+        for name in action.option_strings
+        if re.fullmatch("--.+-(warning|critical)", name)
+        for default in re.findall(r"\(default: (.*?)\)", action.help or "")
+    }
+    assert told == defaults
 
 
 @pytest.mark.parametrize("label", LABELS)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import release
 from man import page
-from readme import README, rendered
+from readme import PAGES, README, rendered
 from release import Checkout, disagreements, main, next_step
 
 from check_cqd_integration import __version__
 
-TEXT = rendered(README.read_text(encoding="utf-8"))
+TEXT = rendered("".join(path.read_text(encoding="utf-8") for path in PAGES))
 TODAY = date(2026, 11, 25)
 RELEASED = """# Changelog
 
@@ -47,7 +47,7 @@ def agreeing() -> Checkout:
         version="0.3.0",
         today=TODAY,
         changelog=RELEASED,
-        readme=of_version(TEXT),
+        manual=of_version(TEXT),
         page=of_version(page()),
         tags=("v0.2.0", "v0.1.0", "unrelated"),
         tags_here=(),
@@ -99,12 +99,12 @@ def test_changelog_without_unreleased(agreeing: Checkout) -> None:
             "CHANGELOG.md: the date of 0.3.0 is in the future",
         ),
         (
-            {"readme": of_version(TEXT, "0.2.0")},
-            "README.md: the output of --version is not that of 0.3.0",
+            {"manual": of_version(TEXT, "0.2.0")},
+            "docs/install.md: the output of --version is not that of 0.3.0",
         ),
         (
-            {"readme": of_version(TEXT).replace("| plain HTTP |", "| no TLS |")},
-            "README.md: the options or examples are old; run make generate",
+            {"manual": of_version(TEXT).replace("| plain HTTP |", "| no TLS |")},
+            "README.md or docs/: the options or examples are old; run make generate",
         ),
         (
             {"page": of_version(page(), "0.2.0")},

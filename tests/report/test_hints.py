@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from host_zone import host_zone
-from readme import README
+from readme import DOCS
 
 from check_cqd_integration.pipeline.stages import Pipeline, Stage
 from check_cqd_integration.report import hints
@@ -204,7 +204,7 @@ def test_zone_that_is_not_mistaken(zone: tzinfo | None) -> None:
     assert hints.of_zone(zone) == []
 
 
-def test_readme_has_every_hint_and_no_other() -> None:
+def test_manual_has_every_hint_and_no_other() -> None:
     """What differs from case to case is in capitals there, or left out."""
     seen = [
         (stage((483,)), stage((), (482,))),
@@ -215,7 +215,8 @@ def test_readme_has_every_hint_and_no_other() -> None:
     told = set(hints.of_zone(ZoneInfo("EST")))
     for integration, cube in seen:
         told |= set(hints.likely_causes(Pipeline(integration, cube, timezone.utc), ["cube"], []))
-    section = README.read_text(encoding="utf-8").partition("\n## Why it failed\n")[2]
+    text = (DOCS / "output.md").read_text(encoding="utf-8")
+    section = text.partition("\n### Hints\n")[2]
     rows = re.findall("^\\| `(.*?)` \\|", section.partition("\n## ")[0], re.M)
     patterns = [re.sub(r"\\\.\\\.\\\.|[A-Z]{4,}", ".*", re.escape(f"hint: {row}")) for row in rows]
     of_row = [[hint for hint in told if re.fullmatch(each, hint)] for each in patterns]
