@@ -32,7 +32,8 @@ from nagios_lab import (
 )
 from portal_simulator import PASSWORD, USERNAME, PortalSimulator
 
-CONTRIB = Path(__file__).parent.parent.parent / "contrib" / "nagios"
+ROOT = Path(__file__).parents[2]
+CONTRIB = ROOT / "contrib" / "nagios"
 NOW = datetime(2026, 11, 24, 10, 7, 30, tzinfo=timezone.utc)
 ZONE = "Europe/Berlin"  # of the examples
 INSTALLED = "/usr/local/bin/check_cqd_integration"
@@ -109,6 +110,14 @@ def in_nagios(outcome: Outcome) -> Outcome:
     return timeless(outcome._replace(output=outcome.output.replace(";", ":")))
 
 
+def example_of_readme(macros: dict[str, object]) -> str:
+    """The host, service and command of the front page, with a password file of our own."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    [example] = re.findall("^```nagios\n(.*?)^```", text, re.M | re.S)
+    assert example.count("/etc/cqd/password") == 1
+    return str(example).replace("/etc/cqd/password", str(macros["USER12"]))
+
+
 def settings_for_a_graph(directory: Path) -> str:
     """The settings that contrib's README has for a graph, with a file of our own."""
     readme = (CONTRIB / "README.md").read_text("utf-8")
@@ -165,7 +174,7 @@ def nagios(
     check_nrpe.write_text(f'#!/bin/sh\nexec {CHECK_NRPE} "$@" -H 127.0.0.1 -p {nrpe.port}\n')
     check_nrpe.chmod(0o755)
     more = directory / "more.cfg"
-    more.write_text(MORE_SERVICES, encoding="utf-8")
+    more.write_text(MORE_SERVICES + example_of_readme(macros), encoding="utf-8")
     objects = (CONTRIB / "cqd_integration.cfg", more)
     with running_nagios(directory, objects, macros, settings_for_a_graph(directory)) as nagios:
         yield nagios
@@ -174,7 +183,10 @@ def nagios(
 def test_nagios_finds_nothing_to_warn_of(directory: Path, macros: dict[str, object]) -> None:
     own = directory / "verified"
     own.mkdir()
-    main_file = write_nagios_configuration(own, (CONTRIB / "cqd_integration.cfg",), macros)
+    example = own / "readme.cfg"
+    example.write_text(example_of_readme(macros), encoding="utf-8")
+    objects = (CONTRIB / "cqd_integration.cfg", example)
+    main_file = write_nagios_configuration(own, objects, macros)
     verdict = verify(main_file)
     assert "Total Warnings: 0\nTotal Errors:   0\n" in verdict, verdict
 
@@ -190,6 +202,15 @@ def test_nagios_knows_what_the_plugin_prints(
     assert outcome._replace(long_output="") == in_nagios(plugin.by_hand("--timezone", ZONE))
     assert outcome.long_output.count("\n[") >= 1
     assert bool(outcome.perfdata) == (scenario not in ("disabled", "unreachable"))
+
+
+def test_example_of_readme(nagios: Nagios, plugin: Plugin, macros: dict[str, object]) -> None:
+    plugin.play("healthy")
+    outcome = timeless(nagios.check("portal.example.com", "CQD"))
+    login = ("-l", "svc-cqd@EXAMPLE.COM", "--password-file", str(macros["USER12"]))
+    expected = plugin.by_hand("-v", "-H", "portal.example.com", "--timezone", ZONE, *login)
+    assert outcome == in_nagios(expected)
+    assert outcome.state == 0
 
 
 @pytest.mark.parametrize("stage", ["integration", "cube"])
