@@ -54,7 +54,9 @@ class Panel:
     minimum: int | None = 0
     maximum: int | None = None
     peaks: bool = True
-    """The greatest value of an interval is the one to look at; Graphite fills the area below."""
+    """The greatest value of an interval is the one to look at."""
+    area: bool = True
+    """Graphite fills the area below the curve, and draws the curve over its limits."""
 
 
 PANELS = (
@@ -77,7 +79,9 @@ PANELS = (
         [Curve("integration_streak", "since the newest success", limits=True)],
         axis="failures",
         unit="none",
+        minimum=-1,  # so that neither axis nor curve hides the warning at 0
         maximum=5,
+        area=False,
     ),
     Panel(
         "cube-failures",
@@ -86,7 +90,9 @@ PANELS = (
         [Curve("cube_streak", "since the newest success", limits=True)],
         axis="failures",
         unit="none",
+        minimum=-1,  # so that neither axis nor curve hides the warning at 0
         maximum=5,
+        area=False,
     ),
     Panel(
         "integration-runs",
@@ -122,6 +128,7 @@ PANELS = (
         ],
         axis="hours",
         peaks=False,
+        area=False,
     ),
     Panel(
         "clock",
@@ -131,6 +138,7 @@ PANELS = (
         axis="seconds",
         minimum=None,
         peaks=False,
+        area=False,
     ),
     Panel(
         "response",

@@ -48,7 +48,7 @@ def _section(panel: Panel, kind: str, settings: dict[str, str]) -> Iterator[str]
 def _parameters(panel: Panel) -> Iterator[tuple[str, str]]:
     yield "title", panel.title
     yield "vtitle", panel.axis
-    if panel.peaks:
+    if panel.area:
         yield from (("areaMode", "first"), ("areaAlpha", "0.3"))
     yield "lineWidth", "2"
     if panel.minimum is not None:

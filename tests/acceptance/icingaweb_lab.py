@@ -5,7 +5,7 @@ Icinga 2 -> Redis -> Icinga DB -> MariaDB -> Icinga Web 2 -> Chromium, everybody
     with IcingaWebLab(directory, objects) as lab:
         lab.check("portal", "cqd")
         lab.page("portal", "cqd")                   # the HTML that the browser made of it
-        lab.picture("portal", "cqd", Path("service.png"), height=285)
+        lab.picture("portal", "cqd", Path("service.png"), (0, 0, 1440, 320))
 
 Debian packages, besides those of private_daemons.py: chromium icingadb icingadb-web icingaweb2
 php-intl php-mysql redis-server.
@@ -64,8 +64,18 @@ class IcingaWebLab(PrivateDaemons):
     def page(self, host: str, service: str) -> str:
         return self._browse(self._url(host, service), "--dump-dom")
 
-    def picture(self, host: str, service: str, file: Path, height: int) -> None:
-        self.photograph(self._url(host, service), file, f"1440,{height}")
+    def picture(self, host: str, service: str, file: Path, part: tuple[int, int, int, int]) -> None:
+        """Have the browser make a picture of a part of the page: left, top, right, bottom."""
+        left, top, right, bottom = part
+        whole = self.directory / "whole.png"
+        self.photograph(self._url(host, service), whole, f"1440,{bottom}")
+        page = self.directory / "part.html"
+        page.write_text(
+            "<!DOCTYPE html><style>body{margin:0;overflow:hidden}img{display:block}</style>"
+            f'<img src="whole.png" style="margin:{-top}px 0 0 {-left}px">',
+            encoding="utf-8",
+        )
+        self.photograph(page.as_uri(), file, f"{right - left},{bottom - top}")
 
     def photograph(self, url: str, file: Path, size: str) -> None:
         """Have the browser make a picture of any page."""

@@ -3,7 +3,7 @@
 Each query of the dashboard for Grafana is asked of InfluxDB, as Grafana would ask it: Grafana is in
 no package of Debian. Each curve for Graphite is drawn by graphite-web and by Icinga Web's module.
 
-CQD_PICTURES=DIRECTORY keeps the pictures of a simulated day; one is in README.md.
+CQD_PICTURES=DIRECTORY keeps the pictures of a simulated day; one is in docs/.
 """
 
 from __future__ import annotations
@@ -381,7 +381,7 @@ def test_day_has_its_phases_in_both_databases(lab: GraphLab, day: dict[str, Chec
 
 
 def test_picture_of_the_day(lab: GraphLab, day: dict[str, Check], tmp_path: Path) -> None:
-    """What README.md shows: three graphs under the names of the phases."""
+    """What docs/graphs.md shows: three graphs under the names of the phases."""
     place = Path(os.environ.get("CQD_PICTURES", tmp_path))
     shown = ("cqd-integration-age", "cqd-cube-age", "cqd-cube-failures")
     for name in shown:
@@ -420,7 +420,7 @@ def page_of_day(*pictures: str) -> str:
         (nightly[0], nightly[1], "#dbe9f7", "long nightly run"),
         (nightly[1], failing[0], "#e2f2e4", "healthy"),
         (failing[0], failing[1], "#fadadd", "cube fails"),
-        (failing[1], 24, "#e2f2e4", "recovered"),
+        (failing[1], 24, "#e2f2e4", "healthy"),
     ]
     bands = "".join(
         f'<span style="left:{place(start):.0f}px;width:{place(end) - place(start):.0f}px;'

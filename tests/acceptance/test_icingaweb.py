@@ -1,6 +1,6 @@
 """The service's page in Icinga Web: all lines of the plugin are there, with their dots.
 
-CQD_PICTURES=DIRECTORY keeps the pictures of the pages; two are in README.md.
+CQD_PICTURES=DIRECTORY keeps the pictures of the pages; two are in docs/.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ class Page(NamedTuple):
     scenario: str
     verbosity: str
     state: str
-    height: int
-    """Of its picture."""
+    left: int
+    top: int
+    right: int
+    bottom: int
+    """What of it is in the picture: up to the last line of the output, or the chart alone."""
 
 
 PAGES = {
-    "recovered": Page("recovered", "-v", "WARNING", 285),
-    "failing": Page("failing", "-v", "CRITICAL", 285),
-    "timeline": Page("failing", "-vv", "CRITICAL", 452),
+    "recovered": Page("recovered", "-v", "WARNING", 0, 0, 1440, 320),
+    "failing": Page("failing", "-v", "CRITICAL", 0, 0, 1440, 320),
+    "timeline": Page("failing", "-vv", "CRITICAL", 204, 304, 800, 486),
 }
 STATES = {f"state-{word}": f"[{word.upper()}]" for word in ("ok", "warning", "critical", "unknown")}
 
@@ -120,7 +123,7 @@ def test_page_shows_every_line_with_its_dot(
     web.check(HOST, name)
     shown = web.page(HOST, name)
     picture = Path(os.environ.get("CQD_PICTURES", tmp_path)) / f"icingaweb-{name}.png"
-    web.picture(HOST, name, picture, page.height)
+    web.picture(HOST, name, picture, (page.left, page.top, page.right, page.bottom))
 
     first, *rest = by_hand.stdout.splitlines()
     expected = "\n".join([first.partition("| ")[0], *rest])
