@@ -48,6 +48,25 @@ _THRESHOLDS = {
     "data": ("age of the data that the dashboard shows", "", ""),
 }
 """What is limited, and the default ranges of WARNING and CRITICAL."""
+_DESCRIPTION = """\
+Check how old the data of a Skype for Business Call Quality Dashboard (CQD)
+are, and whether its integration and cube processing fail.
+"""
+_EPILOG = r"""
+RANGE is a Nagios range whose ends may be durations: 90, 90s, 30m, 1h30m, 2d,
+1w, 30m:, 10m:20m, ~:1h, @10m:20m; 0: never alerts.
+STATE is ok, warning, critical or unknown.
+Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, help and version.
+
+examples:
+  check_cqd_integration -H portal.example.com --timezone Europe/Berlin -v
+  check_cqd_integration -H portal.example.com -l 'EXAMPLE\svc-cqd' \
+      --password-file /etc/cqd/password
+
+manual: docs/ in the source; /usr/share/doc/check-cqd-integration where the
+package of the distribution is installed
+"""
+"""What --help ends with; a test runs the examples."""
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -93,11 +112,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the table of all options."""
     parser = _Parser(
         prog="check_cqd_integration",
-        description="Check how stale the data of a Skype for Business Call Quality Dashboard "
-        "(CQD) are, and whether its integration and cube processing fail.",
-        epilog="RANGE is a Nagios range whose ends may be durations: 90, 90s, 30m, 1h30m, 2d, 1w, "
-        "30m:, 10m:20m, ~:1h, @10m:20m; '0:' never alerts. STATE is ok, warning, critical or "
-        "unknown. Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, help and version.",
+        usage="%(prog)s (-H HOST | -u URL | --input FILE) [OPTION]...",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=False,
     )
@@ -124,9 +142,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     group = parser.add_argument_group("thresholds")
-    age = "age of a stage: time since its newest success"
-    _add(group, "-w, --warning RANGE", parse_range, f"WARNING for the {age}")
-    _add(group, "-c, --critical RANGE", parse_range, f"CRITICAL for the {age}")
+    for option, index in (("-w, --warning", 1), ("-c, --critical", 2)):
+        state = option.rpartition("-")[2]
+        integration, cube = (_THRESHOLDS[stage][index] for stage in ("integration", "cube"))
+        explanation = (
+            f"{state.upper()} for the age, the time since the newest success, of both stages "
+            f"(default: {integration} for the integration, {cube} for the cube)"
+        )
+        _add(group, f"{option} RANGE", parse_range, explanation)
     for name, (what, *defaults) in _THRESHOLDS.items():
         for state, default in zip(("warning", "critical"), defaults):
             explanation = f"{state.upper()} for the {what} (default: {default or 'none'})"
@@ -259,8 +282,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--verbose",
         action="count",
         default=0,
-        help="-v: the stages; -vv: all timestamps; -vvv: what went over the wire, without secrets, "
-        "and how an answer begins that cannot be read",
+        help="-v: a line for each stage, and the portal's log and hints if one is not OK; -vv: a "
+        "timeline and all timestamps; -vvv: what went over the wire, without secrets, and how an "
+        "answer begins that cannot be read",
     )
     group.add_argument(
         "-V",

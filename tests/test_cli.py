@@ -69,7 +69,9 @@ def test_usage_error_is_unknown(run: Run) -> None:
 def test_help_is_unknown(run: Run) -> None:
     code, out = run("-h")
     assert code == 3
-    assert out.startswith("usage: check_cqd_integration ")
+    assert out.startswith(
+        "usage: check_cqd_integration (-H HOST | -u URL | --input FILE) [OPTION]...\n\n"
+    )
 
 
 def test_first_line_is_the_same_at_every_verbosity(run: Run, sample: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -312,6 +314,36 @@ def test_states_are_names_in_any_case() -> None:
     options = parse(["-H", "a", "--unreachable-state", "Warning", "--no-success-state", "OK"])
     assert (options.unreachable_state, options.no_success_state) == (Warn, Ok)
     assert parse(["-H", "a"]).unreachable_state == Critical
+
+
+def test_help_has_its_groups_and_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = build_parser().format_help()
+    groups = ["request", "thresholds", "time", "login", "network", "output"]
+    assert re.findall("^([a-z]+):$", text, re.M) == [*groups, "examples"]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_ends_with_examples_and_where_the_manual_is() -> None:
+    text = str(build_parser().epilog)
+    examples, _, manual = text.partition("\nexamples:\n")[2].partition("\nmanual: ")
+    lines = re.split(r"\n(?=  check)", examples.replace("\\\n", "").strip())
+    for line in lines:
+        program, *options = shlex.split(line)
+        assert program == "check_cqd_integration"
+        assert parse(options).hostname == "portal.example.com"
+    assert len(lines) == 2
+    assert manual.startswith("docs/ ")
+
+
+@pytest.mark.parametrize("state", ["warning", "critical"])
+def test_help_tells_the_defaults_of_both_stages(state: str) -> None:
+    told = {name: a.help or "" for a in build_parser()._actions for name in a.option_strings}
+    defaults = [
+        f"{re.findall('default: (.*)[)]', told[f'--{stage}-{state}'])[0]} for the {stage}"
+        for stage in ("integration", "cube")
+    ]
+    assert told[f"--{state}"].endswith(f"of both stages (default: {', '.join(defaults)})")
 
 
 @pytest.mark.parametrize("option", [a for a in build_parser()._actions if a.metavar in WORDS])

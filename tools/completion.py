@@ -20,6 +20,32 @@ FILES = {
     "fish": "check_cqd_integration.fish",
 }
 """What each shell looks for."""
+_LISTED = "awk '!/^#/ { print $3 }'"
+ZONES = {"bash": "_cqd_zones", "zsh": "_cqd_zones", "fish": "(_cqd_zones)"}
+"""What each calls to complete a time zone: names are those of the host, which knows them best."""
+_FUNCTIONS = {
+    "bash": f"""
+_cqd_zones() {{
+  local table="${{TZDIR:-/usr/share/zoneinfo}}/zone.tab"
+  compgen -W "local UTC $({_LISTED} "$table" 2>/dev/null)" -- "$1"
+}}
+""",
+    "zsh": f"""
+_cqd_zones() {{
+  local table="${{TZDIR:-/usr/share/zoneinfo}}/zone.tab"
+  local -a zones
+  zones=(local UTC ${{(f)"$({_LISTED} "$table" 2>/dev/null)"}})
+  compadd -a zones
+}}
+""",
+    "fish": f"""
+function _cqd_zones
+  set -q TZDIR; or set -l TZDIR /usr/share/zoneinfo
+  printf '%s\\n' local UTC
+  {_LISTED} "$TZDIR/zone.tab" 2>/dev/null
+end
+""",
+}
 
 
 def script(shell: str) -> str:
@@ -30,8 +56,10 @@ def script(shell: str) -> str:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         if action.metavar == "DIR":
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        if action.metavar == "ZONE":
+            action.complete = ZONES  # type: ignore[attr-defined]
         action.choices = WORDS.get(str(action.metavar))
-    return shtab.complete(parser, shell).rstrip() + "\n"
+    return shtab.complete(parser, shell, preamble=_FUNCTIONS).rstrip() + "\n"
 
 
 if __name__ == "__main__":

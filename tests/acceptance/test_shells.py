@@ -99,6 +99,7 @@ def _chunks(terminal: int, end: float) -> Iterator[str]:
         ("--auth kerb\t", "--auth kerberos"),
         ("--unreach\twarn\t", "--unreachable-state warning"),
         ("--no-ch\t--insec\t", "--no-channel-binding --insecure"),
+        ("--timezone Europe/Berl\t", "--timezone Europe/Berlin"),
     ],
 )
 def test_completion(shell: str, tmp_path: Path, keys: str, command: str) -> None:

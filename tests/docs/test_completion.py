@@ -84,6 +84,19 @@ def test_files(directory: Path) -> None:
         assert completed(directory, option, "fis") == ["fish"]
 
 
+def test_zones_are_those_of_the_host(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "zone.tab").write_text(
+        "# a comment\nDE\t+5230+01322\tEurope/Berlin\tmost of it\nAT\t+4813+01620\tEurope/Vienna\n"
+    )
+    monkeypatch.setenv("TZDIR", str(directory))
+    assert completed(directory, "--timezone", "") == [
+        *("local", "UTC", "Europe/Berlin", "Europe/Vienna"),
+    ]
+    assert completed(directory, "--timezone", "Europe/B") == ["Europe/Berlin"]
+    monkeypatch.setenv("TZDIR", str(directory / "nowhere"))
+    assert completed(directory, "--timezone", "") == ["local", "UTC"]
+
+
 def test_nothing_is_offered_where_nothing_is_known(directory: Path) -> None:
     for before in (["--hostname"], ["-w"], ["--http"]):
         assert completed(directory, *before, "") == []
