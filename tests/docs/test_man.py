@@ -19,8 +19,8 @@ from check_cqd_integration.options import build_parser, parse
 
 TOOL = Path(__file__).parents[2] / "tools" / "man.py"
 SECTIONS = [
-    *("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES"),
-    *("EXAMPLES", "SECURITY", "SEE ALSO"),
+    *("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "STATES AND LIMITS", "LOGGING IN"),
+    *("EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SECURITY", "SEE ALSO"),
 ]
 
 
@@ -50,6 +50,18 @@ def test_options_are_those_of_the_plugin_in_their_groups() -> None:
     assert "\n".join(at_line_start) == "\n".join(expected)
 
 
+def test_default_limits_are_those_of_the_options() -> None:
+    """In the order of the options, a row for each pair."""
+    table = page().partition("WARNING   CRITICAL\n")[2].partition(".fi")[0]
+    told = [re.split("  +", line)[1:] for line in table.splitlines()]
+    defaults = [
+        re.findall(r"\(default: (.*?)\)", action.help or "")[0]
+        for action in build_parser()._actions
+        if re.fullmatch("--.+-(warning|critical)", action.option_strings[-1])
+    ]
+    assert told == [list(pair) for pair in zip(defaults[::2], defaults[1::2])]
+
+
 def test_every_option_that_is_mentioned_exists() -> None:
     known = {name for action in build_parser()._actions for name in action.option_strings}
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", plain(page())))
@@ -57,8 +69,9 @@ def test_every_option_that_is_mentioned_exists() -> None:
 
 
 def test_examples_are_command_lines() -> None:
-    examples = re.findall(r"^[.]nf\n(.*?)^[.]fi", plain(page()), re.MULTILINE | re.DOTALL)
-    assert len(examples) == 5
+    section = plain(page()).partition("\n.SH EXAMPLES\n")[2].partition("\n.SH ")[0]
+    examples = re.findall(r"^[.]nf\n(.*?)^[.]fi", section, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 6
     for example in examples:
         program, *options = shlex.split(example.replace("\\\n", ""))
         assert program == "check_cqd_integration"
