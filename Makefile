@@ -84,6 +84,7 @@ DIST ?= dist
 dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null)
 dist: ready-for-dist $(VENV)/dist.installed man completion
 	$(RUN) packages/dist.py $(DIST)
+	$(RUN) -m twine check --strict $(DIST)/*.whl $(DIST)/*.tar.gz
 
 # Before anything else, so that one line brings all. SKIP=1 builds what is possible without.
 ready-for-dist:
