@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from expected import LABELS, Label
 from readme import DOCS, EXAMPLE, PAGES, README, for_pypi, rendered
 
-from check_cqd_integration.options import build_parser
+from check_cqd_integration.options import build_parser, parse
 
 ROOT = README.parent
 TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
@@ -77,6 +78,21 @@ def test_page_says_first_what_it_is_for(page: Path) -> None:
 def test_nothing_is_explained_twice(what: str, page: str) -> None:
     """But for the front page, which repeats how to install."""
     assert [path.stem for path, text in TEXTS.items() if what in text and path != README] == [page]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_command_lines_and_options_are_real(page: Path) -> None:
+    command = (
+        r"^ *(?:\$ |<!-- )?(?:runuser -u nagios -- )?\S*check_cqd_integration (-.*?)(?: -->)?$"
+    )
+    for words in re.findall(command, TEXTS[page], re.MULTILINE):
+        assert words == "--version" or parse(shlex.split(words))
+    known = {name for action in build_parser()._actions for name in action.option_strings}
+    patterns = {"--some-option", "--streak-*", "--failure-*", "--running-*", "--data-*"}
+    patterns |= {"--integration-*", "--cube-*"}
+    of_others = {"--no-install-recommends", "--list"}
+    told = set(re.findall(r"(?<=`)--[a-z][a-z*-]*", TEXTS[page]))
+    assert told <= known | patterns | of_others
 
 
 def test_pypi_is_shown_neither_pictures_nor_links_that_lead_nowhere() -> None:
