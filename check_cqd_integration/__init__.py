@@ -6,4 +6,4 @@ asks, ``auth`` logs in, ``pipeline`` understands, ``report`` tells. docs/archite
 module; a lower layer never imports a higher one.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
