@@ -59,7 +59,7 @@ def script(shell: str) -> str:
         if action.metavar == "ZONE":
             action.complete = ZONES  # type: ignore[attr-defined]
         action.choices = WORDS.get(str(action.metavar))
-    return shtab.complete(parser, shell, preamble=_FUNCTIONS).rstrip() + "\n"
+    return shtab.complete(parser, shell, preamble=_FUNCTIONS[shell]).rstrip() + "\n"
 
 
 if __name__ == "__main__":
