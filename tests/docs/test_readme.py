@@ -15,7 +15,7 @@ from check_cqd_integration.options import build_parser, parse
 ROOT = README.parent
 TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
 OUTPUT = TEXTS[DOCS / "output.md"]
-WITH_LINKS = [*PAGES, *ROOT.glob("[CS]*.md"), *ROOT.glob("contrib/*/README.md")]
+WITH_LINKS = [*PAGES, *ROOT.glob("[CS]*.md"), *ROOT.glob("contrib/**/README.md")]
 LINK = re.compile(r"\[[^]]*\]\(([^)]+)\)")
 
 
