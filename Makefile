@@ -14,7 +14,7 @@ test: $(VENV)/test.installed
 
 # Kerberos comes from Debian, as it does for a user of Debian: hence a venv of its own.
 acceptance: .venv-acceptance/installed .venv-windows/installed
-	CQD_NOTHING_SKIPPED=1 .venv-acceptance/bin/python -m pytest -rs tests/acceptance
+	CQD_NOTHING_SKIPPED=1 .venv-acceptance/bin/python -m pytest -rs -n 2 --dist loadfile tests/acceptance
 
 # The oldest libraries that are supported: those of Debian 12, and nagiosplugin 1.3.2.
 OLDEST := nagiosplugin==1.3.2 requests==2.28.1 urllib3==1.26.12 tzlocal==4.2
@@ -120,7 +120,7 @@ DEBIAN := apache2 curl faketime gss-ntlmssp krb5-admin-server krb5-kdc krb5-user
 .venv-acceptance/installed: setup.cfg Makefile
 	tests/acceptance/install $(DEBIAN)
 	/usr/bin/python3 -m venv --system-site-packages .venv-acceptance
-	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion]' pytest trustme
+	.venv-acceptance/bin/python -m pip install --quiet --editable '.[completion]' pytest pytest-xdist trustme
 	touch $@
 
 # A Windows to run the plugin in, by Wine: 200 MB to fetch, 2 GB on the disk.
