@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import portal_simulator
 from bench import PLUGIN, ROUNDS, Command, Cost, machine, medians, table, tell
 from icinga_lab import Authority, Icinga, processes
-from portal_simulator import STATUS_PATH
 
 MINUTES = int(os.environ.get("CQD_SCALING_MINUTES", "5"))
 SHORTLY = min(MINUTES, 2)
@@ -179,7 +179,7 @@ def spread(seconds: Sequence[float]) -> str:
 @contextmanager
 def portal(authority: Path) -> Iterator[int]:
     """The simulator of a portal, as a process of its own, with HTTPS; its port."""
-    program = [sys.executable, str(ROOT / "tests" / "portal_simulator.py"), "--timezone", "UTC"]
+    program = [sys.executable, portal_simulator.__file__, "--timezone", "UTC"]
     with subprocess.Popen(
         [*program, "--tls", "--ca-out", str(authority)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -265,7 +265,7 @@ def measured(directory: Path) -> list[str]:
     load = os.getloadavg()[0]
     os.sched_setaffinity(0, cores - {core} or cores)
     with portal(authority) as port:
-        one = alone(f"https://localhost:{port}{STATUS_PATH}", authority)
+        one = alone(f"https://localhost:{port}{portal_simulator.STATUS_PATH}", authority)
         hosts = directory / "hosts.conf"
         hosts.write_text(HOSTS % (port, authority))
         icinga = Icinga(
