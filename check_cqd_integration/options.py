@@ -72,7 +72,7 @@ package of the distribution is installed
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the checked values of all options, defaults included.
 
-    ``limits`` holds the ``Limits`` of failure, streak, running, data and each stage that is graded.
+    ``limits`` holds the ``Limits`` by name, as in ``_THRESHOLDS``, but for a stage that is not graded.
     Raises UsageError, and SystemExit once --help or --version was shown.
     """
     parser = build_parser()

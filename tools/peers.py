@@ -18,7 +18,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timezone
 
-from bench import BIN, CHECK_HTTP_JSON, CHECK_JSON, DOCUMENT, PLUGIN, PYTHON, table, tell
+from bench import (
+    CHECK_HTTP_JSON,
+    CHECK_JSON,
+    DOCUMENT,
+    PLUGIN,
+    PLUGIN_NAME,
+    PYTHON,
+    table,
+    tell,
+)
 from portal_simulator import STATUS_PATH, PortalSimulator, answer
 from raw_server import answering, raw_server
 
@@ -58,7 +67,7 @@ def check_json(url: str) -> list[str]:
 def of_plugins(host: str, port: int, path: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the name and the command line of each that is installed."""
     url = f"http://{host}:{port}{path}"
-    yield BIN.joinpath(PLUGIN).name, [PLUGIN, "-u", url, "--timezone", "UTC"]
+    yield PLUGIN_NAME, [PLUGIN, "-u", url, "--timezone", "UTC"]
     if os.path.exists(CHECK_JSON):
         yield "check_json", check_json(url)
     if CHECK_HTTP_JSON:

@@ -76,7 +76,7 @@ def local() -> tzinfo | None:
         if os.path.lexists(_LOCALTIME):  # without it, it is UTC, and is meant to be
             _check(_LOCALTIME)
         return None
-    name = name[1:] if name.startswith(":") else name
+    name = name.removeprefix(":")
     if name.startswith("/"):
         _check(name)
         return None

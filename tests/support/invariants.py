@@ -35,7 +35,7 @@ def worst(states: Sequence[str]) -> str:
 
 TEXT = r"CQD (?P<state>OK|WARNING|CRITICAL|UNKNOWN) - [ -;=?-{}~]+"
 RANGE = r"(?:@?(?:[0-9]+|[0-9]+:[0-9]*|~:[0-9]*))?"
-DOT = re.compile(r"[\[(](OK|WARNING|CRITICAL|UNKNOWN|UP|DOWN)[\])]")
+DOT = re.compile(r"[\[(](OK|WARNING|CRITICAL|UNKNOWN|UP|DOWN|PENDING)[\])]")
 """What Icinga Web draws as a dot."""
 FORMS = {
     label: rf"[0-9]+{row.unit};{f'{RANGE};{RANGE}' if row.option else ';'};0"
