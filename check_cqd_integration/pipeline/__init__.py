@@ -7,7 +7,7 @@ What others may use is named here; the portal's own ``log`` is imported only for
 from . import zones
 from .clock import Clock, Moments
 from .stages import CYCLE, OVERDUE, DataAge, Pipeline, Stage, StageAge, build_pipeline
-from .status import IntegrationStatus, StageLog, parse_status
+from .status import parse_status
 from .timestamps import DATE_ORDERS
 
 __all__ = [
@@ -16,12 +16,10 @@ __all__ = [
     "OVERDUE",
     "Clock",
     "DataAge",
-    "IntegrationStatus",
     "Moments",
     "Pipeline",
     "Stage",
     "StageAge",
-    "StageLog",
     "build_pipeline",
     "parse_status",
     "zones",

@@ -4,8 +4,8 @@ What others may use without loading an HTTP library is named here; a check over 
 imports ``client`` and ``trust`` from their modules.
 """
 
-from .answer import MAX_BYTES, Answer, TooLargeError
+from .answer import Answer
 from .deadline import Deadline
 from .secrets import NO_SECRETS, Secrets
 
-__all__ = ["MAX_BYTES", "NO_SECRETS", "Answer", "Deadline", "Secrets", "TooLargeError"]
+__all__ = ["NO_SECRETS", "Answer", "Deadline", "Secrets"]
