@@ -6,7 +6,6 @@ data last, cannot interrupt a name lookup, and ends the process.
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
@@ -27,9 +26,6 @@ from .thresholds import NO_LIMITS, Limits, in_words
 
 if TYPE_CHECKING:
     from .auth import Credentials
-
-
-_IS_WINDOWS = os.name == "nt"
 
 
 class Source(Protocol):
@@ -116,56 +112,24 @@ def _source(options: Namespace) -> Source:
 
 
 def _credentials(options: Namespace) -> Credentials | None:
-    given = options.username is not None or options.keytab is not None
-    scheme = options.auth or ("auto" if given else "none")
+    is_given = options.username is not None or options.keytab is not None
+    scheme = options.auth or ("auto" if is_given else "none")
     if options.username is None:
         for option in ("password_file", "keytab"):
             if getattr(options, option) is not None:
                 raise UsageError(f"--{option.replace('_', '-')} needs --username")
     if scheme == "none":
         return None
-    from .auth import Credentials, check_keytab, identity, read_password
+    from .auth import find_credentials
 
-    if options.keytab is not None:
-        check_keytab(options.keytab)
-    password, password_file = None, ""
-    if options.username is not None:
-        if options.password_file is not None:
-            password_file = identity(options.password_file)
-            password = read_password(options.password_file)
-        else:
-            password = os.environ.get("CQD_PASSWORD") or None
-        if _IS_WINDOWS and password is None:
-            raise UsageError(
-                "--username needs --password-file or CQD_PASSWORD in the environment; leave it out "
-                "to log in as the account that runs the check"
-            )
-    _check_utf_8("--username", options.username)
-    _check_utf_8("CQD_PASSWORD", password)
-    credentials = Credentials(
-        scheme=scheme,
-        username=options.username,
-        password=password,
-        keytab=options.keytab,
+    return find_credentials(
+        scheme,
+        options.username,
+        options.password_file,
+        options.keytab,
         is_bound=options.channel_binding,
         is_plain_allowed=options.insecure,
-        password_file=password_file,
     )
-    is_own = _IS_WINDOWS and scheme == "ntlm" and options.username is None
-    if scheme in ("basic", "ntlm") and password is None and not is_own:
-        raise UsageError(
-            f"--auth {scheme} needs --username, and --password-file or CQD_PASSWORD in the "
-            f"environment"
-        )
-    return credentials
-
-
-def _check_utf_8(what: str, text: str | None) -> None:
-    try:
-        (text or "").encode()
-    except UnicodeEncodeError:
-        # Not chained: the exception holds the text.
-        raise UsageError(f"{what} is not UTF-8 text") from None
 
 
 def build_contexts(options: Namespace, stages: Iterable[str]) -> Iterator[Context]:

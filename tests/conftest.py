@@ -11,7 +11,6 @@ from expected import DOCUMENTED_MOMENT, PIP_INSTALL, Run, masked
 from portal_simulator import DOCUMENTED, PortalSimulator
 from tls_portal import Files, write_pem_files
 
-from check_cqd_integration import check
 from check_cqd_integration.auth import choice
 from check_cqd_integration.cli import main
 
@@ -36,8 +35,7 @@ def _installed_like_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     And log in as on other systems than Windows, which ``tests/auth/test_sspi.py`` has.
     """
     monkeypatch.setattr(choice, "command_for", lambda scheme: PIP_INSTALL[scheme])
-    for module in (check, choice):
-        monkeypatch.setattr(module, "_IS_WINDOWS", False)
+    monkeypatch.setattr(choice, "_IS_WINDOWS", False)
 
 
 @pytest.fixture

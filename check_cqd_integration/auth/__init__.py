@@ -9,11 +9,10 @@ from .choice import (
     Credentials,
     Login,
     advise,
-    check_keytab,
-    read_password,
+    find_credentials,
     start_login,
 )
-from .refusals import Refusals, identity
+from .refusals import Refusals
 
 __all__ = [
     "Connection",
@@ -21,8 +20,6 @@ __all__ = [
     "Login",
     "Refusals",
     "advise",
-    "check_keytab",
-    "identity",
-    "read_password",
+    "find_credentials",
     "start_login",
 ]

@@ -72,6 +72,60 @@ def own_account() -> str:
     return "\\".join(filter(None, parts)) or "the account that runs the check"
 
 
+def find_credentials(
+    scheme: str,
+    username: str | None,
+    password_file: str | None,
+    keytab: str | None,
+    *,
+    is_bound: bool,
+    is_plain_allowed: bool,
+) -> Credentials:
+    """Return what is to be logged in with; the password is in the file or else in CQD_PASSWORD.
+
+    Raises UsageError for what cannot be read, or cannot be enough for the scheme.
+    """
+    if keytab is not None:
+        check_keytab(keytab)
+    password, file = None, ""
+    if username is not None:
+        if password_file is not None:
+            file = identity(password_file)
+            password = read_password(password_file)
+        else:
+            password = os.environ.get("CQD_PASSWORD") or None
+        if _IS_WINDOWS and password is None:
+            raise UsageError(
+                "--username needs --password-file or CQD_PASSWORD in the environment; leave it out "
+                "to log in as the account that runs the check"
+            )
+    for what, text in ("--username", username), ("CQD_PASSWORD", password):
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError:
+            # Not chained: the exception holds the text.
+            raise UsageError(f"{what} is not UTF-8 text") from None
+    is_own = _IS_WINDOWS and scheme == "ntlm" and username is None
+    if scheme in ("basic", "ntlm") and password is None and not is_own:
+        raise UsageError(
+            f"--auth {scheme} needs --username, and --password-file or CQD_PASSWORD in the "
+            f"environment"
+        )
+    return Credentials(scheme, username, password, keytab, is_bound, is_plain_allowed, file)
+
+
+def identity(path: str) -> str:
+    """Return what changes whenever a file is written or replaced; empty if it cannot be read.
+
+    To be asked before the file is read: so a file that changes meanwhile counts as changed.
+    """
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
+
+
 def read_password(path: str) -> str:
     """Return the first line of a file without its line end.
 

@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeVar
 
 from ..errors import LoginError, words_of
 from ..thresholds import in_words
-from .choice import Credentials, own_account
+from .choice import Credentials, identity, own_account
 
 T = TypeVar("T")
 _IS_WINDOWS = os.name == "nt"
@@ -52,18 +52,6 @@ class _UnusableError(Exception):
 def now() -> float:
     """Return the seconds since 1970 by this host's clock, which ``--now`` does not set."""
     return time.time()
-
-
-def identity(path: str) -> str:
-    """Return what changes whenever a file is written or replaced; empty if it cannot be read.
-
-    To be asked before the file is read: so a file that changes meanwhile counts as changed.
-    """
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return ""
-    return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def default_directory() -> str | None:

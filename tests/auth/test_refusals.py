@@ -661,9 +661,9 @@ def test_own_accounts_of_windows_are_told_apart(
 
 
 def test_file_without_an_identity(tmp_path: Path) -> None:
-    assert refusals.identity(str(tmp_path / "none")) == ""
-    assert refusals.identity("\0") == ""
-    assert refusals.identity(str(tmp_path)) != ""
+    assert choice.identity(str(tmp_path / "none")) == ""
+    assert choice.identity("\0") == ""
+    assert choice.identity(str(tmp_path)) != ""
 
 
 # --- at once --------------------------------------------------------------------------------------

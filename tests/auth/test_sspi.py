@@ -18,7 +18,6 @@ from portal_simulator import DOCUMENTED
 from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import NegotiateOptions, SpnegoError
 
-from check_cqd_integration import check
 from check_cqd_integration.auth import choice, sspi
 from check_cqd_integration.auth.choice import Connection, Credentials, advise, start_login
 from check_cqd_integration.auth.sspi import SspiLogin
@@ -73,7 +72,6 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> Windows:
     windows = Windows()
     monkeypatch.setattr(spnego, "client", windows.client)
     monkeypatch.setattr(choice, "_IS_WINDOWS", True)
-    monkeypatch.setattr(check, "_IS_WINDOWS", True)
     monkeypatch.setenv("USERDOMAIN", "CQD")
     monkeypatch.setenv("USERNAME", "ICINGA$")
     return windows
