@@ -72,7 +72,7 @@ package of the distribution is installed
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the checked values of all options, defaults included.
 
-    ``limits`` holds the ``Limits`` by name, as in ``_THRESHOLDS``, but for a stage that is not graded.
+    ``limits`` holds the ``Limits`` by name, but not those of a stage that is not graded.
     Raises UsageError, and SystemExit once --help or --version was shown.
     """
     parser = build_parser()
@@ -122,19 +122,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(typed={})  # the option and the value as they were given, by destination
 
     group = parser.add_argument_group("request")
-    _add(group, "-H, --hostname HOST", _host, f"portal host; asks https://HOST{STATUS_PATH}")
-    _add(group, "-p, --port PORT", _port, "port (default: 443, with --http 80)")
+    add = partial(_add, group)
+    add("-H, --hostname HOST", _host, f"portal host; asks https://HOST{STATUS_PATH}")
+    add("-p, --port PORT", _port, "port (default: 443, with --http 80)")
     group.add_argument("--http", action="store_true", help="plain HTTP")
-    _add(group, "-u, --url URL", _web_url, "the whole URL in place of --hostname")
-    _add(group, "--input FILE", _file, "grade a saved answer (-: standard input); no network")
-    _add(
-        group,
+    add("-u, --url URL", _web_url, "the whole URL in place of --hostname")
+    add("--input FILE", _file, "grade a saved answer (-: standard input); no network")
+    add(
         "--now TIME",
         _moment,
         "the clock, ISO 8601, for replaying a saved answer; without an offset it is in --timezone",
     )
-    _add(
-        group,
+    add(
         "--stage STAGE",
         partial(_word, "STAGE"),
         "grade all, integration or cube (default: all)",
@@ -142,6 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     group = parser.add_argument_group("thresholds")
+    add = partial(_add, group)
     for option, index in (("-w, --warning", 1), ("-c, --critical", 2)):
         state = option.rpartition("-")[2]
         integration, cube = (_THRESHOLDS[stage][index] for stage in ("integration", "cube"))
@@ -149,21 +149,19 @@ def build_parser() -> argparse.ArgumentParser:
             f"{state.upper()} for the age, the time since the newest success, of both stages "
             f"(default: {integration} for the integration, {cube} for the cube)"
         )
-        _add(group, f"{option} RANGE", parse_range, explanation)
+        add(f"{option} RANGE", parse_range, explanation)
     for name, (what, *defaults) in _THRESHOLDS.items():
         for state, default in zip(("warning", "critical"), defaults):
             explanation = f"{state.upper()} for the {what} (default: {default or 'none'})"
-            _add(group, f"--{name}-{state} RANGE", _range_of(name), explanation)
-    _add(
-        group,
+            add(f"--{name}-{state} RANGE", _range_of(name), explanation)
+    add(
         "--running-grace DURATION",
         parse_duration,
         "while a run younger than this is in progress, ages are graded as they were when it "
         "started (default: 0)",
         0,
     )
-    _add(
-        group,
+    add(
         "--no-success-state STATE",
         _state,
         "state of a stage that has never succeeded (default: critical)",
@@ -171,23 +169,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     group = parser.add_argument_group("time")
-    _add(
-        group,
+    add = partial(_add, group)
+    add(
         "--timezone ZONE",
         _zone,
         "zone of the portal's timestamps: an IANA name, a name as Windows gives it (tzutil /g), "
         "UTC or local (default: local)",
     )
-    _add(
-        group,
+    add(
         "--date-order ORDER",
         partial(_word, "ORDER"),
         "mdy or dmy: whether the month or the day comes first in a timestamp that is not ISO "
         "(default: mdy)",
         "mdy",
     )
-    _add(
-        group,
+    add(
         "--max-skew DURATION",
         parse_duration,
         "tolerated difference between the clocks, and how far ahead a timestamp may be (default: "
@@ -196,8 +192,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     group = parser.add_argument_group("login")
-    _add(
-        group,
+    add = partial(_add, group)
+    add(
         "--auth SCHEME",
         partial(_word, "SCHEME"),
         "auto, none, basic, ntlm or kerberos; auto asks without a login, then tries one scheme "
@@ -205,29 +201,25 @@ def build_parser() -> argparse.ArgumentParser:
         "https; on Windows, auto, kerberos and ntlm without --username log in as the account that "
         "runs the check (default: none without --username, else auto)",
     )
-    _add(group, "-l, --username NAME", str, r"DOMAIN\user, user@REALM or user")
-    _add(
-        group,
+    add("-l, --username NAME", str, r"DOMAIN\user, user@REALM or user")
+    add(
         "--password-file FILE",
         str,
         "its first line is the password; in place of it, the environment variable CQD_PASSWORD",
     )
-    _add(
-        group,
+    add(
         "--keytab FILE",
         str,
         "Kerberos keytab of --username; without it and a password, the ticket cache is used",
     )
-    _add(
-        group,
+    add(
         "--login-retry DURATION",
         parse_duration,
         "how long after a refused login the same credentials are tried again; 0: always (default: "
         "1h)",
         3600,
     )
-    _add(
-        group,
+    add(
         "--state-dir DIR",
         str,
         "where refused logins are remembered (default: check_cqd_integration in the user's state "
@@ -241,37 +233,35 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     group = parser.add_argument_group("network")
-    _add(
-        group,
+    add = partial(_add, group)
+    add(
         "--ca-file FILE",
         str,
         "PEM file of the CA certificates to trust (default: those of the operating system)",
     )
-    _add(group, "--client-cert FILE", str, "PEM file of the certificate to show")
-    _add(group, "--client-key FILE", str, "PEM file of its key, if it is in one of its own")
+    add("--client-cert FILE", str, "PEM file of the certificate to show")
+    add("--client-key FILE", str, "PEM file of its key, if it is in one of its own")
     group.add_argument(
         "--insecure",
         action="store_true",
         help="trust every certificate, and allow a basic login over plain HTTP",
     )
-    _add(
-        group,
+    add(
         "--proxy URL",
         _proxy_url,
         "http://HOST:PORT; proxy variables of the environment are not read",
     )
-    _add(
-        group,
+    add(
         "--unreachable-state STATE",
         _state,
         "state if the portal gives no usable answer (default: critical)",
         Critical,
     )
-    _add(group, "-t, --timeout SECONDS", _timeout, "limit for the whole check (default: 10)", 10.0)
+    add("-t, --timeout SECONDS", _timeout, "limit for the whole check (default: 10)", 10.0)
 
     group = parser.add_argument_group("output")
-    _add(
-        group,
+    add = partial(_add, group)
+    add(
         "--log-entries N",
         parse_count,
         "how many entries of the portal's own log to show for each stage that is not OK (default: "
