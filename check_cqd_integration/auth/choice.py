@@ -256,11 +256,11 @@ def start_login(credentials: Credentials, offered: Sequence[str], connection: Co
     binding = None
     if connection.certificate and credentials.is_bound:
         binding = channel_binding(connection.certificate)
+    header = "NTLM" if scheme == "ntlm" and "NTLM" in offered else "Negotiate"
     if _IS_WINDOWS and (scheme in ("kerberos", "negotiate") or credentials.username is None):
         sspi = _find_sspi()
         if sspi is None:
             raise UsageError(f"this login needs {_LACKING}: {command_for('ntlm')}")
-        header = "NTLM" if scheme == "ntlm" and "NTLM" in offered else "Negotiate"
         return sspi(
             header, scheme, connection.host, credentials.username, credentials.password, binding
         )
@@ -268,7 +268,6 @@ def start_login(credentials: Credentials, offered: Sequence[str], connection: Co
         ntlm = _find_ntlm()
         if ntlm is None:
             raise UsageError(f"a login by NTLM needs {_LACKING}: {command_for(scheme)}")
-        header = "NTLM" if "NTLM" in offered else "Negotiate"
         return ntlm(header, connection.host, username, password, binding)
     kerberos = _find_kerberos()
     if kerberos is None:

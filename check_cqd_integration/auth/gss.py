@@ -88,7 +88,9 @@ class KerberosLogin:
         binding: bytes | None,
     ) -> None:
         self._host = host
-        self._who = (username, password, keytab)
+        self._username = username
+        self._password = password
+        self._keytab = keytab
         self.is_bound = binding is not None
         self._binding = binding
         self._context: Any = None
@@ -110,7 +112,7 @@ class KerberosLogin:
         """
         try:
             if self._context is None:
-                credentials = _kerberos_credentials(*self._who)
+                credentials = _kerberos_credentials(self._username, self._password, self._keytab)
                 self._context = _begin(_KERBEROS, self._host, credentials, self._binding)
             return self._context.step(token) or b""
         except GSSError as error:
@@ -138,7 +140,7 @@ class KerberosLogin:
             return self._unknown_service(words)
         if code in _NO_TICKET:
             return self._no_ticket()
-        if code == _EXPIRED and any(self._who[1:]):  # it was fetched a moment ago
+        if code == _EXPIRED and (self._keytab or self._password):  # it was fetched a moment ago
             return "the ticket has expired already; the clocks of this host and of the KDC differ"
         reason = _REASONS.get(code)
         if reason is None:
@@ -160,13 +162,13 @@ class KerberosLogin:
         )
 
     def _no_ticket(self) -> str:
-        if self._who[0]:
+        if self._username:
             return "neither --password-file nor --keytab was given, and there is no ticket (kinit)"
         return "there is no ticket; get one with kinit, or give --username and --keytab"
 
     def _realm(self) -> str:
         """Return the realm of the user, or of this host; what krb5.conf says, without a KDC."""
-        username = self._who[0] or "any"
+        username = self._username or "any"
         try:
             name = gssapi.Name(username, gssapi.NameType.user).canonicalize(_KERBEROS)
         except GSSError:

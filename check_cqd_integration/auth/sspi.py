@@ -62,7 +62,8 @@ class SspiLogin:
         """By NTLM, which sends the hash of a password that may be an old one."""
         self._package = package
         self._host = host
-        self._who = (username, password)
+        self._username = username
+        self._password = password
         self._binding = binding
         self._is_ntlm = package == "ntlm"
         self._context: Any = None
@@ -90,7 +91,7 @@ class SspiLogin:
         """Name the KDC, which gives the ticket for the first step."""
         if self._is_ntlm:
             return ""
-        _, at, realm = (self._who[0] or "").rpartition("@")
+        _, at, realm = (self._username or "").rpartition("@")
         return f"the KDC of {realm}" if at else "the KDC"
 
     def step(self, token: bytes | None) -> bytes:
@@ -129,7 +130,8 @@ class SspiLogin:
     def _begin(self) -> Any:
         bindings = GssChannelBindings(application_data=self._binding) if self._binding else None
         return spnego.client(
-            *self._who,
+            self._username,
+            self._password,
             hostname=self._host,
             service="HTTP",
             channel_bindings=bindings,
@@ -138,7 +140,7 @@ class SspiLogin:
         )
 
     def _reason(self, error: SpnegoError) -> str:
-        code, has_password = _code(error), self._who[1] is not None
+        code, has_password = _code(error), self._password is not None
         if code in _REFUSED:
             if has_password:
                 return "wrong user name or password"
