@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 DASHBOARD = Path(__file__).parents[1] / "contrib" / "grafana" / "cqd-dashboard.json"
@@ -209,7 +210,7 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
             if curve.limits:
                 targets.append(_target(curve.label, field, name))
                 overrides.append(_override(name, color, limit=True))
-    for target, ref_id in zip(targets, "ABCDEF"):
+    for target, ref_id in zip(targets, ascii_uppercase):
         target["refId"] = ref_id
     defaults: dict[str, Any] = {
         "unit": panel.unit,

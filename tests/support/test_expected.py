@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta, timezone
 
-from expected import AT_SIMULATED_MOMENT, LABELS, SIMULATED_MOMENT, Run, perfdata, url_of
-from portal_simulator import PortalSimulator
+import pytest
+from expected import (
+    AT_DOCUMENTED_MOMENT,
+    AT_SIMULATED_MOMENT,
+    DOCUMENTED_MOMENT,
+    LABELS,
+    SIMULATED,
+    SIMULATED_MOMENT,
+    Run,
+    item,
+    known,
+    url_of,
+)
+from portal_simulator import PASSWORD, USERNAME, PortalSimulator
 
 from check_cqd_integration.options import build_parser
-
-VALUES = {
-    "integration_age": 20 * 60,
-    "integration_last_failure": 50 * 60,
-    "integration_streak": 0,
-    "integration_running": 0,
-    "integration_duration": 60,
-    "cube_age": 18 * 60,
-    "cube_last_failure": 48 * 60,
-    "cube_streak": 0,
-    "cube_running": 0,
-    "cube_duration": 60,
-    "data_age": 20 * 60,
-    "clock_skew": 0,
-    "response_time": 0.001,
-}
 
 
 def test_labels_are_all_that_the_plugin_writes(run: Run) -> None:
@@ -45,9 +42,30 @@ def test_labels_are_all_that_the_plugin_writes(run: Run) -> None:
     with PortalSimulator(body=body, clock=lambda: SIMULATED_MOMENT, zone=timezone.utc) as portal:
         _, out = run("--url", url_of(portal), *AT_SIMULATED_MOMENT)
     written = out.partition(" | ")[2].rstrip("\n")
-    labels = [measure.partition("=")[0] for measure in written.split()]
-    assert labels == sorted(LABELS), "LABELS of tests/support/expected.py has not what is written"
-    assert written == perfdata(VALUES)
+    values = values_of(out)
+    assert values.keys() == LABELS.keys(), (
+        "what is written and LABELS differ; or does this portal not tell what a label is made of?"
+    )
+    assert written == " ".join(item(*pair) for pair in sorted(values.items()))
+
+
+@pytest.mark.parametrize("scenario", SIMULATED)
+def test_values_are_what_the_plugin_measures(
+    run: Run, scenario: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each scenario; most are needed by acceptance tests alone."""
+    moment, at_moment = SIMULATED_MOMENT, AT_SIMULATED_MOMENT
+    if scenario == "documented":
+        moment, at_moment = DOCUMENTED_MOMENT, AT_DOCUMENTED_MOMENT
+    monkeypatch.setenv("CQD_PASSWORD", PASSWORD)
+    with PortalSimulator(scenario, clock=lambda: moment, zone=timezone.utc) as portal:
+        _, out = run("--url", url_of(portal), "-l", USERNAME, "--insecure", *at_moment)
+    measured = {label: float(value) for label, value in values_of(out).items()}
+    assert measured == known(SIMULATED[scenario])
+
+
+def values_of(output: str) -> dict[str, str]:
+    return dict(re.findall(r"(\w+)=(-?[0-9.]+)", output.partition(" | ")[2]))
 
 
 def test_limits_have_options() -> None:
