@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fuzz_targets import HEALTHY, TARGETS, http, http_seeds
+from fuzz_targets import HEALTHY, TARGETS, http, http_seeds, options_seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from invariants import check, rule
+
+from check_cqd_integration.options import build_parser
 
 CASES = Path(__file__).parent / "data" / "fuzz"
 SEEDS = [
@@ -24,6 +26,14 @@ FOUND = [
 
 def test_healthy_answer_is_one() -> None:
     assert rule(HEALTHY) == check(HEALTHY).state == "OK"
+
+
+def test_command_lines_have_every_option() -> None:
+    words = {
+        word.partition("=")[0] for seed in options_seeds() for word in seed.decode().split("\0")
+    }
+    for action in build_parser()._actions:
+        assert words & set(action.option_strings), f"in no seed: {action.option_strings}"
 
 
 @pytest.mark.parametrize(("target", "data"), SEEDS + FOUND)

@@ -141,7 +141,16 @@ def basket() -> dict[str, Any]:
         },
         "ServiceTemplate": {
             # The pipeline runs every 15 minutes. A refused login is not tried at each check.
-            "CQD integration": _service_template("CQD integration", "600", "300", "2"),
+            "CQD integration": {
+                "object_name": "CQD integration",
+                "object_type": "template",
+                "check_command": COMMAND,
+                "check_interval": "600",
+                "retry_interval": "300",
+                "max_check_attempts": "2",
+                "vars": {f"{COMMAND}_verbose": 1},
+                "fields": [],
+            },
         },
     }
 
@@ -163,19 +172,6 @@ def _data_list(kind: str) -> dict[str, Any]:
             {"entry_name": word, "entry_value": word, "format": "string", "allowed_roles": None}
             for word in WORDS[kind]
         ],
-    }
-
-
-def _service_template(name: str, interval: str, retry: str, attempts: str) -> dict[str, Any]:
-    return {
-        "object_name": name,
-        "object_type": "template",
-        "check_command": COMMAND,
-        "check_interval": interval,
-        "retry_interval": retry,
-        "max_check_attempts": attempts,
-        "vars": {f"{COMMAND}_verbose": 1},
-        "fields": [],
     }
 
 

@@ -458,7 +458,7 @@ def options(data: bytes) -> None:
 
 
 def options_seeds() -> Iterator[bytes]:
-    """Every option once."""
+    """Every option, and what may be a password."""
     file = f"--input {FILE} --now 2026-11-24T12:00:00Z --timezone UTC"
     for line in (
         file,
@@ -467,6 +467,7 @@ def options_seeds() -> Iterator[bytes]:
         f"{file} --failure-warning 30m: --failure-critical 10m: --streak-warning 0",
         f"{file} --streak-critical 5 --running-warning 2h --running-critical 1w --data-warning 2d",
         f"{file} --data-critical 4d --running-grace 90s --max-skew 0 --no-success-state ok",
+        f"{file} --cube-critical 2h --date-order dmy --log-entries 2 -v",
         f"--input={FILE} --timezone local --now 2026-10-25T02:30:00",
         "-H portal.invalid -p 8080 --http -t 0.5 --unreachable-state ok",
         "-H ::1 --ca-file x --client-cert x --client-key x",
@@ -480,6 +481,7 @@ def options_seeds() -> Iterator[bytes]:
         "-H x.invalid --password=hunter2",
         "-H x.invalid hunter2 -x=hunter2 -vhunter2",
         "-H x.invalid -l monitor --password-file x --keytab x --auth basic --insecure",
+        "-H x.invalid -l monitor --auth ntlm --login-retry 0 --state-dir x",
         "-H x.invalid --auth kerberos --no-channel-binding -a",
         "-V",
         "-h",
