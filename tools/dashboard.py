@@ -8,8 +8,8 @@ crit.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -60,58 +60,49 @@ class Panel:
     """Graphite fills the area below the curve, and draws the curve over its limits."""
 
 
+def _of_each_stage(panel: Panel) -> Iterator[Panel]:
+    """Yield the panel of each stage, which STAGE stands for."""
+    for stage in ("integration", "cube"):
+        yield replace(
+            panel,
+            name=panel.name.replace("STAGE", stage),
+            title=panel.title.replace("STAGE", stage),
+            curves=[replace(c, label=c.label.replace("STAGE", stage)) for c in panel.curves],
+        )
+
+
 PANELS = (
-    Panel(
-        "integration-age",
-        "Age of the integration",
-        "Time since the newest success. It goes up to 15 minutes and falls back.",
-        [Curve("integration_age", "since the newest success", limits=True)],
+    *_of_each_stage(
+        Panel(
+            "STAGE-age",
+            "Age of the STAGE",
+            "Time since the newest success. It goes up to 15 minutes and falls back.",
+            [Curve("STAGE_age", "since the newest success", limits=True)],
+        )
     ),
-    Panel(
-        "cube-age",
-        "Age of the cube",
-        "Time since the newest success. It goes up to 15 minutes and falls back.",
-        [Curve("cube_age", "since the newest success", limits=True)],
+    *_of_each_stage(
+        Panel(
+            "STAGE-failures",
+            "Failures of the STAGE in a row",
+            "Failures since the newest success. The portal lists five at most.",
+            [Curve("STAGE_streak", "since the newest success", limits=True)],
+            axis="failures",
+            unit="none",
+            minimum=-1,  # so that neither axis nor curve hides the warning at 0
+            maximum=5,
+            area=False,
+        )
     ),
-    Panel(
-        "integration-failures",
-        "Failures of the integration in a row",
-        "Failures since the newest success. The portal lists five at most.",
-        [Curve("integration_streak", "since the newest success", limits=True)],
-        axis="failures",
-        unit="none",
-        minimum=-1,  # so that neither axis nor curve hides the warning at 0
-        maximum=5,
-        area=False,
-    ),
-    Panel(
-        "cube-failures",
-        "Failures of the cube in a row",
-        "Failures since the newest success. The portal lists five at most.",
-        [Curve("cube_streak", "since the newest success", limits=True)],
-        axis="failures",
-        unit="none",
-        minimum=-1,  # so that neither axis nor curve hides the warning at 0
-        maximum=5,
-        area=False,
-    ),
-    Panel(
-        "integration-runs",
-        "Runs of the integration",
-        "How long the run in progress has been going, and how long the last one took.",
-        [
-            Curve("integration_running", "in progress", limits=True),
-            Curve("integration_duration", "last run took", GREEN),
-        ],
-    ),
-    Panel(
-        "cube-runs",
-        "Runs of the cube",
-        "How long the run in progress has been going, and how long the last one took.",
-        [
-            Curve("cube_running", "in progress", limits=True),
-            Curve("cube_duration", "last run took", GREEN),
-        ],
+    *_of_each_stage(
+        Panel(
+            "STAGE-runs",
+            "Runs of the STAGE",
+            "How long the run in progress has been going, and how long the last one took.",
+            [
+                Curve("STAGE_running", "in progress", limits=True),
+                Curve("STAGE_duration", "last run took", GREEN),
+            ],
+        )
     ),
     Panel(
         "data-age",
