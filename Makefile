@@ -12,9 +12,14 @@ demo: $(VENV)/demo.installed
 test: $(VENV)/test.installed
 	$(RUN) -m pytest --cov --cov-report=term-missing
 
+# A thousand checks leave no processor to other tests.
+CROWD := tests/acceptance/test_parallel.py
+
 # Kerberos comes from Debian, as it does for a user of Debian: hence a venv of its own.
 acceptance: .venv-acceptance/installed .venv-windows/installed
-	CQD_NOTHING_SKIPPED=1 .venv-acceptance/bin/python -m pytest -rs -n 2 --dist loadfile tests/acceptance
+	CQD_NOTHING_SKIPPED=1 .venv-acceptance/bin/python -m pytest -rs -n 2 --dist loadfile \
+	  --ignore $(CROWD) tests/acceptance
+	.venv-acceptance/bin/python -m pytest $(CROWD)
 
 # The oldest libraries that are supported: those of Debian 12, and nagiosplugin 1.3.2.
 OLDEST := nagiosplugin==1.3.2 requests==2.28.1 urllib3==1.26.12 tzlocal==4.2

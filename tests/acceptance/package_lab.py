@@ -138,7 +138,7 @@ def look_at(tree: Tree) -> None:
     """Check what a first user tries."""
     code, out, err = tree.check("--help")
     assert (code, err) == (3, "")
-    assert out.startswith("usage: check_cqd_integration [-")
+    assert out.startswith("usage: check_cqd_integration (-H HOST | ")
     version = tree.check("--version")
     assert (version.code, version.err) == (3, "")
     assert version.out.startswith(f"{NAME} ")

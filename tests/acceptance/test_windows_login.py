@@ -455,7 +455,7 @@ def test_fault_in_the_handshake(
     plugin: Plugin, scheme: str, fault: str, state: int, message: str
 ) -> None:
     acceptor = plugin.lab.acceptor(fault=fault)
-    outcome = plugin.with_login(acceptor.url, scheme, "-t", "1")
+    outcome = plugin.with_login(acceptor.url, scheme, "-t", "1" if fault == "hang" else "20")
     assert outcome == (state, message.format(user=USER[scheme]))
     assert logins(acceptor) == []
 
