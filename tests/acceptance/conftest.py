@@ -1,5 +1,6 @@
 """One laboratory for the whole run; each test starts the acceptors that it asks."""
 
+import fcntl
 import os
 import sys
 import tempfile
@@ -34,9 +35,17 @@ def lab(running_lab: WindowsLoginLab) -> Iterator[WindowsLoginLab]:
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory into which `make dist` built everything."""
-    folder = tmp_path_factory.mktemp("dist")
-    call("make", "dist", f"VENV={sys.prefix}", f"DIST={folder}", cwd=ROOT)
+    """The directory into which `make dist` built everything, once for all processes of a run."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder = place / "dist"
+    with (place / "dist.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            begun = place / "dist.begun"
+            call("make", "dist", f"VENV={sys.prefix}", f"DIST={begun}", cwd=ROOT)
+            begun.rename(folder)
     return folder
 
 

@@ -71,7 +71,9 @@ class RpmTree(Tree):
         """Put it where the system's is."""
         program = "import sys, sysconfig; print(sys.executable, sysconfig.get_path('stdlib'))"
         executable, modules = call(python, "-c", program).split()
-        shutil.copy(Path(executable).resolve(), self.path("usr/bin/python3"))
+        name = f"python{self.version}"
+        shutil.copy(Path(executable).resolve(), self.path(f"usr/bin/{name}"))
+        self.path("usr/bin/python3").symlink_to(name)
         for library in Path(modules).parent.glob("libpython3.*.so.*"):
             shutil.copy(library, self.path("usr/lib"))
         for loader in Path("/lib64").glob("ld-linux*"):
