@@ -80,9 +80,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for word in rest:
         # Without its value, which may be a password.
         option = word.partition("=")[0] if word.startswith("--") else word[:2]
-        parser.error(f"unknown option {option}" if option[:1] == "-" else "argument without option")
-    if sum(value is not None for value in (options.hostname, options.url, options.input)) != 1:
-        parser.error("give one of --hostname, --url and --input")
+        if option[:1] == "-":
+            parser.error(f"unknown option {option}")
+        parser.error(
+            "argument without option; name the portal with --hostname, and quote what has blanks"
+        )
+    given = sum(value is not None for value in (options.hostname, options.url, options.input))
+    if given != 1:
+        parser.error(f"give {'only ' if given else ''}one of --hostname, --url and --input")
     if options.url is not None and (options.port is not None or options.http):
         parser.error("--port and --http belong to --hostname, not to --url")
     if options.client_key is not None and options.client_cert is None:
@@ -386,7 +391,7 @@ def _host(text: str) -> str:
     except ValueError:
         pass
     if not re.fullmatch(r"[\w.-]+", text):
-        raise ValueError("not a host name or address; the port has an option of its own")
+        raise ValueError("not a host name or address; give a port with --port, a URL with --url")
     return text
 
 

@@ -14,6 +14,10 @@ from nagiosplugin import Critical, Ok, Range, Warn
 
 from check_cqd_integration.options import WORDS, build_parser, parse
 
+WITHOUT_OPTION = (
+    "argument without option; name the portal with --hostname, and quote what has blanks"
+)
+
 
 def usage(message: str) -> tuple[int, str]:
     return 3, f"CQD UNKNOWN - {message} (see --help)\n"
@@ -23,8 +27,8 @@ def usage(message: str) -> tuple[int, str]:
     ("options", "message"),
     [
         ("", "give one of --hostname, --url and --input"),
-        ("-H a --input b", "give one of --hostname, --url and --input"),
-        ("-H a -u http://b/", "give one of --hostname, --url and --input"),
+        ("-H a --input b", "give only one of --hostname, --url and --input"),
+        ("-H a -u http://b/", "give only one of --hostname, --url and --input"),
         ("-u http://b/ --http", "--port and --http belong to --hostname, not to --url"),
         ("-u http://b/ -p 81", "--port and --http belong to --hostname, not to --url"),
         ("-H a --client-key b", "--client-key belongs to --client-cert"),
@@ -32,7 +36,9 @@ def usage(message: str) -> tuple[int, str]:
         ("-H a --password hunter2", "unknown option --password"),
         ("-H a --password=hunter2", "unknown option --password"),
         ("-H a --time 5", "unknown option --time"),
-        ("-H a hunter2", "argument without option"),
+        ("-H a hunter2", WITHOUT_OPTION),
+        ("cqd.example.com", WITHOUT_OPTION),
+        ("-H a --ca-file My CA.pem", WITHOUT_OPTION),
         ("-H a -ahunter2", "unknown option -a"),
         ("-H a --http=hunter2", "argument --http: takes no value"),
         ("--input https://user:hunter2@a/", "argument --input: not a file but a URL; use --url"),
@@ -54,7 +60,9 @@ RANGES = "is not a range such as 30m, 30m:, 10m:20m, ~:1h or @10m:20m"
 DURATIONS = "is not a duration such as 90, 90s, 30m, 1h30m, 2d or 1w"
 URL = "argument -u/--url: not a URL like https://HOST/PATH, without user and password"
 PROXY = "argument --proxy: not a proxy like http://HOST:PORT, without user and password"
-HOST = "argument -H/--hostname: not a host name or address; the port has an option of its own"
+HOST = (
+    "argument -H/--hostname: not a host name or address; give a port with --port, a URL with --url"
+)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ class Refusals:
             by = "" if refusal.host == host else f" by {refusal.host}"
             raise LoginError(
                 f"refused {in_words(int(age))} ago{by}, tried again in "
-                f"{in_words(self._retry - int(age))}, with another password or --login-retry 0: "
+                f"{in_words(self._retry - int(age))} or with new credentials (--login-retry): "
                 f"{refusal.reason}"
             )
 

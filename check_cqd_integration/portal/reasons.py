@@ -132,5 +132,5 @@ def _tls_reason(reason: str) -> str:
     if ("PROTOCOL" in reason and "VERSION" in reason) or "UNSUPPORTED_PROTOCOL" in reason:
         return "the server offers nothing newer than TLS 1.1"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
-        return "what answers there is not TLS; is it --http?"
+        return "what answers there is not TLS; does it need --http?"
     return f"the handshake failed ({reason.replace('_', ' ').lower()})"

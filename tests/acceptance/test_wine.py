@@ -515,7 +515,7 @@ def test_refused_login_is_remembered(lab: WindowsLoginLab, login: Callable[..., 
     for _ in range(2):
         done = login(acceptor.url, password="wrong")
         assert (done.code, done.errors) == (3, "")
-        told = r"refused \d+s ago, tried again in (1h|59m \d+s), "
+        told = r"refused \d+s ago, tried again in (1h|59m \d+s) or with new "
         assert re.match(re.escape(begin) + told, done.out)
     assert [each["login"] for each in acceptor.logins()] == ["refused"]
     # Other credentials are tried at once; so are these, if it is demanded.

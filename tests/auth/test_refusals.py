@@ -93,8 +93,8 @@ def attempts(portal: PortalSimulator) -> int:
 
 def refused(ago: str, rest: str, why: str = WHY, by: str = "") -> tuple[int, str]:
     text = (
-        f"CQD UNKNOWN - {LOGIN}refused {ago} ago{by}, tried again in {rest}, with another password "
-        f"or --login-retry 0: {why}"
+        f"CQD UNKNOWN - {LOGIN}refused {ago} ago{by}, tried again in {rest} or with new "
+        f"credentials (--login-retry): {why}"
     )
     return 3, (text if len(text) <= 200 else text[:197] + "...") + "\n"
 
@@ -209,8 +209,8 @@ def test_another_portal_is_not_asked_with_the_same_credentials(
     assert (code, out) == (
         3,
         "CQD UNKNOWN - logging in to localhost as monitor: refused 5m ago by 127.0.0.1, tried "
-        "again in 55m, with another password or --login-retry 0: HTTP 401 to Basic (of Basic); "
-        "wrong password, locked or ...\n",
+        "again in 55m or with new credentials (--login-retry): HTTP 401 to Basic (of Basic); "
+        "wrong password, locked or ex...\n",
     )
     assert attempts(basic_portal) == 1
 

@@ -64,7 +64,7 @@ def test_server_without_modern_tls(run: Run) -> None:
 
 def test_plain_http_where_https_is_expected(run: Run, portal: PortalSimulator) -> None:
     assert run("-u", url_of(portal).replace("http:", "https:")) == critical(
-        "TLS with 127.0.0.1: what answers there is not TLS; is it --http?"
+        "TLS with 127.0.0.1: what answers there is not TLS; does it need --http?"
     )
 
 

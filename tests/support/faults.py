@@ -650,7 +650,7 @@ FAULTS = [
     _fault(
         "http where https is expected",
         "CRITICAL",
-        f"{_IN_TLS}what answers there is not TLS; is it --http?",
+        f"{_IN_TLS}what answers there is not TLS; does it need --http?",
         _greeting(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
         "https",
     ),
@@ -674,7 +674,7 @@ FAULTS = [
     _fault(
         "ftp, https",
         "CRITICAL",
-        f"{_IN_TLS}what answers there is not TLS; is it --http?",
+        f"{_IN_TLS}what answers there is not TLS; does it need --http?",
         _greeting(b"220 ftp.example.com\r\n"),
         "https",
     ),
