@@ -57,6 +57,13 @@ def test_front_page_names_every_page() -> None:
     assert set(PAGES) - {README} <= linked
 
 
+def test_front_page_compares_as_the_manual_does() -> None:
+    """With rows of the table that `make peers` writes."""
+    shown = re.findall(r"^\|(?: [^|]+ \|){5}$", TEXTS[README], re.MULTILINE)
+    assert len(shown) > 5
+    assert set(shown) <= set(TEXTS[DOCS / "performance.md"].splitlines())
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_says_first_what_it_is_for(page: Path) -> None:
     heading, empty, purpose, *_ = TEXTS[page].splitlines()
