@@ -53,7 +53,9 @@ def run(options: Namespace) -> tuple[int, list[str]]:
 
     Raises UsageError, before anything is asked, if the options do not fit this host.
     """
-    deadline = Deadline(options.timeout)
+    # Windows' firewall drops what is for a port where nobody listens.
+    may_be_plain = options.hostname and options.port is None and not (options.http or options.proxy)
+    deadline = Deadline(options.timeout, " If it has no HTTPS, give --http" if may_be_plain else "")
     source = _source(options)
     stages = ("integration", "cube") if options.stage == "all" else (options.stage,)
     log = IntegrationLog(
@@ -100,15 +102,7 @@ def _source(options: Namespace) -> Source:
         from .auth import Refusals
 
         refusals = Refusals(credentials, options.login_retry, options.state_dir)
-    may_be_plain = options.hostname and options.port is None and not (options.http or options.proxy)
-    return Portal(
-        options.url,
-        trust,
-        options.proxy,
-        credentials,
-        refusals,
-        if_no_listener=" If it has no HTTPS, give --http" if may_be_plain else "",
-    )
+    return Portal(options.url, trust, options.proxy, credentials, refusals)
 
 
 def _credentials(options: Namespace) -> Credentials | None:

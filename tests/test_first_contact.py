@@ -17,7 +17,7 @@ import pytest
 import spnego
 from expected import SIMULATED_MOMENT, Run
 from portal_simulator import answer
-from raw_server import free_port, raw_server, read_head
+from raw_server import free_port, full_listener, raw_server, read_head
 from tls_portal import Files, server_tls
 
 PASSWORD = "Passw0rd!"
@@ -152,14 +152,31 @@ def test_portal_as_it_installs_itself(administrator: Administrator, tmp_path: Pa
     assert followed == [PLAIN, LOGIN, LOG, AHEAD]
 
 
+def lead_to(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every connection be made to this port."""
+    connect = socket.socket.connect
+    monkeypatch.setattr(
+        socket.socket, "connect", lambda this, address: connect(this, (address[0], port))
+    )
+
+
+def test_plain_http_is_advised_where_a_firewall_drops_https(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of Windows does with what is for a port where nobody listens."""
+    no_answer = "connecting to 127.0.0.1 port 443: no answer within 0.2s (-t)"
+    with full_listener() as port:
+        lead_to(port, monkeypatch)
+        told = run("-H", "127.0.0.1", "-t", "0.2")
+        assert told == (2, f"CQD CRITICAL - {no_answer}. {PLAIN}\n")
+        told = run("-H", "127.0.0.1", "-t", "0.2", "-p", "443")
+        assert told == (2, f"CQD CRITICAL - {no_answer}\n")
+
+
 @pytest.mark.parametrize("options", ["-p 443", "--http", "--proxy http://localhost:443"])
 def test_plain_http_is_not_advised_to_who_chose_the_way(
     run: Run, monkeypatch: pytest.MonkeyPatch, options: str
 ) -> None:
-    refusing = free_port()
-    connect = socket.socket.connect
-    monkeypatch.setattr(
-        socket.socket, "connect", lambda this, address: connect(this, (address[0], refusing))
-    )
+    lead_to(free_port(), monkeypatch)
     code, out = run("-H", "localhost", *options.split())
     assert (code, out.rpartition(": ")[2]) == (2, "connection refused; is the server running?\n")

@@ -31,7 +31,7 @@ from ..errors import (
 )
 from .answer import Answer, read_limited
 from .deadline import Deadline
-from .reasons import NOT_HTTP, TRY_AGAIN, ClosedError, NoListenerError
+from .reasons import NOT_HTTP, TRY_AGAIN, ClosedError
 from .secrets import HIDDEN, Secrets
 from .transport import Session
 from .trust import Trust
@@ -56,10 +56,7 @@ _UNLIMITED = ("br", "zstd")
 
 
 class Portal:
-    """The portal whose status is at ``url``.
-
-    ``if_no_listener`` is said to who meets nobody there.
-    """
+    """The portal whose status is at ``url``."""
 
     def __init__(
         self,
@@ -68,10 +65,8 @@ class Portal:
         proxy: str | None = None,
         credentials: Credentials | None = None,
         refusals: Refusals | None = None,
-        if_no_listener: str = "",
     ) -> None:
         self._url = url
-        self._if_no_listener = if_no_listener
         self._trust = trust
         self._credentials = credentials
         self._refusals = refusals
@@ -96,10 +91,7 @@ class Portal:
         UsageError for a file or an address that cannot be used.
         """
         began = time.monotonic()
-        try:
-            response, body = self._read_200(self._url, deadline)
-        except NoListenerError as error:
-            raise UnreachableError(f"{error}{self._if_no_listener}") from error
+        response, body = self._read_200(self._url, deadline)
         self._url = response.url
         seconds = time.monotonic() - began
         self._exchange.append(f"{len(body)} bytes in {seconds:.3f}s")

@@ -23,10 +23,14 @@ Windows, where nothing interrupts a wait for a thread.
 
 
 class Deadline:
-    """A limit in seconds that began when this was made, and the step that is being done."""
+    """A limit in seconds that began when this was made, and the step that is being done.
 
-    def __init__(self, seconds: float) -> None:
+    ``if_nobody_there`` is a sentence for who finds nobody to connect to.
+    """
+
+    def __init__(self, seconds: float, if_nobody_there: str = "") -> None:
         self.seconds = seconds
+        self.if_nobody_there = if_nobody_there
         self.step = "starting"
         self.left_work = False
         """Whether a thread was left to its fate: what it works with must not be touched then."""
@@ -54,7 +58,10 @@ class Deadline:
 
     def passed(self) -> PluginError:
         """Return the error that says at which step the time ran out: the portal's, or another's."""
-        return self._error(f"{self.step}: no answer within {self.seconds:g}s (-t)")
+        told = f"{self.step}: no answer within {self.seconds:g}s (-t)"
+        if self.if_nobody_there and self.step.startswith("connecting to "):
+            told = f"{told}.{self.if_nobody_there}"
+        return self._error(told)
 
     def run(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns or raise what it raises, or ``passed()`` in time.

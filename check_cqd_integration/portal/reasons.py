@@ -19,10 +19,6 @@ TRY_AGAIN = (408, 429)
 """HTTP states of the client's side that may be others the next time."""
 
 
-class NoListenerError(UnreachableError):
-    """Nobody listens at the port."""
-
-
 class ClosedError(UnreachableError):
     """The other side closed the connection."""
 
@@ -44,7 +40,7 @@ def explain(error: BaseException, deadline: Deadline) -> PluginError:
     if getattr(error, "errno", None) in _LACKING:
         return UsageError(told)  # a host that lacks something says nothing of the portal
     if isinstance(error, ConnectionRefusedError):
-        return NoListenerError(told)
+        return UnreachableError(f"{told}{deadline.if_nobody_there}")
     return ClosedError(told) if _is_closed(error) else UnreachableError(told)
 
 
