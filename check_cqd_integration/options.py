@@ -215,7 +215,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--keytab FILE",
         str,
-        "Kerberos keytab of --username; without it and a password, the ticket cache is used",
+        "Kerberos keytab of --username; with neither keytab nor password, the ticket cache is used",
     )
     add(
         "--login-retry DURATION",
@@ -245,7 +245,7 @@ def build_parser() -> argparse.ArgumentParser:
         "PEM file of the CA certificates to trust (default: those of the operating system)",
     )
     add("--client-cert FILE", str, "PEM file of the certificate to show")
-    add("--client-key FILE", str, "PEM file of its key, if it is in one of its own")
+    add("--client-key FILE", str, "PEM file of its key, if that is in a file of its own")
     group.add_argument(
         "--insecure",
         action="store_true",
