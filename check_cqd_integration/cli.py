@@ -36,11 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Standard error stays empty, whatever a library has to say: Icinga puts it before the output.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    before = _at_ending(repeat(_interrupt))
-    _keep_line_ends()
+    before: list[Any] = []
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
+            before = _at_ending(repeat(_interrupt))
+            _keep_line_ends()
             code, lines = _run(arguments)
             _at_ending(repeat(signal.SIG_IGN))  # what was found is told
         except KeyboardInterrupt:

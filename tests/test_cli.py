@@ -122,6 +122,21 @@ def test_unknown_without_standard_output(monkeypatch: pytest.MonkeyPatch, sample
     assert main([*REPLAY, str(sample)]) == 3
 
 
+def test_signal_before_anything_is_done_is_told(
+    monkeypatch: pytest.MonkeyPatch, sample: Path
+) -> None:
+    class Output(io.TextIOWrapper):
+        def reconfigure(self, **_: object) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    written = io.BytesIO()
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "stdout", Output(written))
+    assert main([*REPLAY, str(sample)]) == 3
+    assert written.getvalue() == b"CQD UNKNOWN - interrupted\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 @pytest.mark.parametrize("problem", ["closed", "no-descriptor"])
 def test_unknown_if_standard_output_cannot_even_be_replaced(
     monkeypatch: pytest.MonkeyPatch, sample: Path, problem: str
