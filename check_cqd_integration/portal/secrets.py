@@ -27,6 +27,10 @@ class Secrets:
 
     def __init__(self) -> None:
         self._texts: set[str] = set()
+        self._split: set[str] = set()
+        """Those whose parts that give them away are known: it takes long, and texts are many."""
+        self._telling: set[str] = set()
+        self._lengths: set[int] = set()
 
     def add(self, text: str | None) -> None:
         """Keep one more."""
@@ -37,10 +41,14 @@ class Secrets:
         """Tell whether a text of the portal gives one of them away, as it is or encoded."""
         if not self._texts:
             return False
-        telling = {part for each in self._texts for form in _forms(each) for part in _parts(form)}
-        lengths = {len(part) for part in telling}
+        for each in self._texts - self._split:
+            parts = {part for form in _forms(each) for part in _parts(form)}
+            self._telling |= parts
+            self._lengths |= {len(part) for part in parts}
+            self._split.add(each)
+        lengths = tuple(self._lengths)
         return any(
-            reading[at : at + length] in telling
+            reading[at : at + length] in self._telling
             for reading in _readings(text[:_LOOKED_AT])
             for length in lengths
             for at in range(len(reading) - length + 1)
@@ -56,7 +64,7 @@ class Secrets:
 
     def blanked(self, line: str) -> str:
         """Return a line that is printed without those that no word of ours can be, as they are."""
-        for each in self._texts:
+        for each in tuple(self._texts):  # a thread that was left may still add some
             if len(each) >= _UNLIKE_OURS:
                 line = line.replace(each, "(secret)")
         return line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 from typing import Any
 
@@ -76,6 +77,36 @@ def test_long_text_takes_no_time() -> None:
     began = time.process_time()
     assert not secrets.are_in(1000 * 1000 * "x")
     assert time.process_time() - began < 1
+
+
+def test_many_texts_and_secrets_take_no_time() -> None:
+    """As at -vvv, of a portal that redirects with a hundred headers and as many tokens."""
+    secrets = Secrets()
+    for number in range(24):
+        secrets.add(1000 * f"{number:04}")
+    began = time.process_time()
+    for number in range(600):
+        assert not secrets.are_in(f"X-{number}")
+    assert time.process_time() - began < 2
+    secrets.add("hunter2")
+    assert secrets.are_in("hunter2")
+    assert secrets.are_in("0000000000000000")
+
+
+def test_secrets_may_be_added_meanwhile_by_a_thread_that_was_left() -> None:
+    def add() -> None:
+        for number in range(200_000):
+            secrets.add(str(number))
+
+    secrets = Secrets()
+    left = threading.Thread(target=add)
+    left.start()
+    lines = 0
+    while left.is_alive():
+        assert secrets.blanked("cube") == "cube"
+        lines += 1
+    left.join()
+    assert lines
 
 
 def test_line_is_blanked_of_what_no_word_of_ours_is() -> None:
