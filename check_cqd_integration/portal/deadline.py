@@ -31,11 +31,11 @@ class Deadline:
     def __init__(self, seconds: float, if_nobody_there: str = "") -> None:
         self.seconds = seconds
         self.if_nobody_there = if_nobody_there
-        self.step = "starting"
+        self.step = "starting on this host, which may be busy"
         self.left_work = False
         """Whether a thread was left to its fate: what it works with must not be touched then."""
         self._end = time.monotonic() + seconds
-        self._error: type[PluginError] = UnreachableError
+        self._error: type[PluginError] = UsageError  # until somebody is waited for
 
     def remaining(self) -> float:
         """Return the seconds left, at least a millisecond: zero would mean "no limit" to some."""
@@ -57,7 +57,10 @@ class Deadline:
             self.step, self._error = before, UnreachableError
 
     def passed(self) -> PluginError:
-        """Return the error that says at which step the time ran out: the portal's, or another's."""
+        """Return the error that says at which step the time ran out, and whose it is.
+
+        The portal's, another's that is waited for, or this host's own before anything was asked.
+        """
         told = f"{self.step}: no answer within {self.seconds:g}s (-t)"
         if self.if_nobody_there and self.step.startswith("connecting to "):
             told = f"{told}.{self.if_nobody_there}"
@@ -66,8 +69,11 @@ class Deadline:
     def run(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns or raise what it raises, or ``passed()`` in time.
 
-        Raises PluginError, which names the step, if the process is interrupted meanwhile.
+        If the time is up already, nothing is begun. Raises PluginError, which names the step, if
+        the process is interrupted meanwhile.
         """
+        if time.monotonic() >= self._end:
+            raise self.passed()
         results: list[T] = []
         errors: list[BaseException] = []
 
