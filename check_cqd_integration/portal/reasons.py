@@ -31,6 +31,8 @@ def explain(error: BaseException, deadline: Deadline) -> PluginError:
     """
     if isinstance(error, socket.gaierror):
         error = _of_this_host(error) or error
+    elif isinstance(error, ssl.SSLError) and _is_out_of_memory():
+        error = OSError(errno.ENOMEM, "")
     if isinstance(error, (TimeoutError, socket.timeout)):
         if deadline.is_over:
             return deadline.passed()
@@ -62,6 +64,15 @@ def _of_this_host(error: socket.gaierror) -> OSError | None:
     return None
 
 
+def _is_out_of_memory() -> bool:
+    """Tell whether that is why TLS failed: without memory OpenSSL finds a certificate too weak."""
+    try:
+        bytes(_SPARE)
+    except MemoryError:
+        return True
+    return False
+
+
 def _is_closed(error: BaseException) -> bool:
     return isinstance(error, _CLOSED) or getattr(error, "errno", 0) == errno.ENOTCONN
 
@@ -88,6 +99,8 @@ def _reason(error: BaseException) -> str:
     return NOT_HTTP
 
 
+_SPARE = 8 * 1024 * 1024
+"""Bytes that a handshake may take, and more."""
 _NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _NO_WINSOCK = (10091, 10092, 10093, 10106, 10107)
 """WSASYSNOTREADY, WSAVERNOTSUPPORTED, WSANOTINITIALISED, WSAEPROVIDERFAILEDINIT and

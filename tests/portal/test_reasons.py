@@ -18,6 +18,8 @@ from portal_simulator import PortalSimulator
 from raw_server import free_port, lookup_fails, raw_server
 from tls_portal import CA, Files, https_portal, server_tls
 
+from check_cqd_integration.portal import reasons
+
 PAST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 
 
@@ -129,6 +131,21 @@ def test_name_that_is_not_found_for_want_of_a_descriptor(
     outcome = run("-H", "cqd.example.com", "--http")
     monkeypatch.undo()
     assert outcome == unknown(f"looking up cqd.example.com: {os.strerror(code)}")
+
+
+def test_handshake_for_which_there_is_no_memory(
+    run: Run, monkeypatch: pytest.MonkeyPatch, pem_files: Files
+) -> None:
+    """OpenSSL has other words for it: the connection was closed, or the certificate is too weak."""
+
+    def refused(size: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(reasons, "bytes", refused, raising=False)
+    with https_portal(server_tls(trustme.CA().issue_cert("localhost"))) as url:
+        assert run("-u", url, "--ca-file", pem_files.ca) == unknown(
+            "TLS with localhost: Cannot allocate memory"
+        )
 
 
 def test_lookup_for_which_there_is_no_memory(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
