@@ -271,7 +271,7 @@ class Portal:
             return target
         host = target.netloc.rpartition("@")[2]
         place = f"{target.scheme[:20]}://{host[:60]}"
-        if self.secrets.are_in(f"{target.scheme}://{host}"):
+        if any(map(self.secrets.are_in, (place, target.scheme, host))):
             place = HIDDEN
         if upgraded and self._credentials is not None:
             raise PortalError(

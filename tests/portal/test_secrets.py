@@ -213,8 +213,16 @@ ECHOES = pytest.mark.parametrize("echo", [PASSWORD, PASSWORD.lower(), TOKEN, TOK
             f"the portal redirects to {HIDDEN}, which is not followed; if that is right, give its "
             f"address with --url",
         ),
+        (
+            lambda echo: {
+                "status_code": 302,
+                "headers": {"Location": f"{5000 * 'a'}://{echo}.test/"},
+            },
+            f"the portal redirects to {HIDDEN}, which is not followed; if that is right, give its "
+            f"address with --url",
+        ),
     ],
-    ids=["timestamp", "key", "encoding", "redirect"],
+    ids=["timestamp", "key", "encoding", "redirect", "redirect with a long scheme"],
 )
 def test_first_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, answer: Any, message: str, echo: str
