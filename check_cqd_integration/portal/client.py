@@ -165,7 +165,9 @@ class Portal:
         url: SplitResult,
         deadline: Deadline,
         authorization: str | None = None,
+        goes_on: bool = False,
     ) -> requests.Response:
+        self._session.handshake.goes_on = goes_on
         self._exchange.append(f"GET {self._place(url)}{' with a token' if authorization else ''}")
         self.secrets.add((authorization or "").partition(" ")[2])
         response = self._session.get(
@@ -214,29 +216,26 @@ class Portal:
         """
         from ..auth import Connection, start_login  # here, so that only a login pays for it
 
-        connections = self._session.certificates_of(url.scheme)
+        certificates = self._session.certificates_of(url.scheme)
         connection = Connection(
             host=url.hostname or "",
             is_encrypted=url.scheme == "https",
-            certificate=connections[-1] if connections else None,
+            certificate=certificates[-1] if certificates else None,
         )
         step = deadline.step
         self._offers = _offers(response)
         login = start_login(credentials, _offered(response), connection)
         token = _first_token(login, deadline)
-        made: int | None = None
+        goes_on = False
         while True:
             _read(response)  # so that its connection can carry the next request
+            deadline.step = step
             header = f"{login.scheme} {base64.b64encode(token).decode()}"
             try:
-                response = self._get(url, deadline, header)
+                response = self._get(url, deadline, header, goes_on)
             except ClosedError as error:
                 raise UnreachableError(f"{error}{_hint(login)}") from error
-            if made not in (None, len(connections)):
-                raise UnreachableError(
-                    f"{step}: the connection was closed in the handshake{_hint(login)}"
-                )
-            made = len(connections)
+            goes_on = True
             reply = _reply(response, login.scheme)
             if response.status_code != 401:
                 # Over TLS the certificate has proved it, too; some proxies take the token away.

@@ -24,13 +24,20 @@ from .. import __version__
 from ..errors import PortalError, UnreachableError
 from .answer import MAX_BYTES, TooLargeError
 from .deadline import Deadline
-from .reasons import TRY_AGAIN, explain, most_telling
+from .reasons import TRY_AGAIN, ClosedError, explain, most_telling
 from .trust import Trust
 
 _HEADERS = {
     "User-Agent": f"check_cqd_integration/{__version__}",
     "Accept": "application/json",
 }
+
+
+class Handshake:
+    """The one of a login, if there is one."""
+
+    goes_on = False
+    """Whether the next request is part of it: for the connection that it began on, and no other."""
 
 
 class Session(requests.Session):
@@ -44,6 +51,7 @@ class Session(requests.Session):
         self.adapters.clear()
         self.responses: list[requests.Response] = []
         """Closed with the session, whether they were read or not."""
+        self.handshake = Handshake()
         if proxy:
             self.proxies = {"http": proxy, "https": proxy}
 
@@ -53,7 +61,7 @@ class Session(requests.Session):
         if prefix not in self.adapters:
             with deadline.waiting_for_another("reading the certificates of this host"):
                 tls = trust.context() if scheme == "https" else None
-            self.mount(prefix, _Transport(deadline, tls))
+            self.mount(prefix, _Transport(deadline, tls, self.handshake))
 
     def certificates_of(self, scheme: str) -> list[bytes | None]:
         """Return what the other side showed, once for each connection made so far."""
@@ -72,10 +80,12 @@ class Session(requests.Session):
 class _Transport(HTTPAdapter):
     """One TLS context for all connections, each of which tells the deadline its steps."""
 
-    def __init__(self, deadline: Deadline, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, deadline: Deadline, tls: ssl.SSLContext | None, handshake: Handshake
+    ) -> None:
         self.certificates: list[bytes | None] = []
         """What the other side showed (DER; None without TLS), once for each connection made."""
-        ours = (deadline, self.certificates)
+        ours = (deadline, self.certificates, handshake)
         self._pools = {
             "http": _pool_with(urllib3.HTTPConnectionPool, partial(_Connection, *ours, None)),
             "https": _pool_with(urllib3.HTTPSConnectionPool, partial(_TlsConnection, *ours, tls)),
@@ -114,6 +124,7 @@ class _Connection(HTTPConnection):
         self,
         deadline: Deadline,
         certificates: list[bytes | None],
+        handshake: Handshake,
         tls: ssl.SSLContext | None,
         host: str,
         port: int,
@@ -124,6 +135,7 @@ class _Connection(HTTPConnection):
         self.response_class: Any = partial(_Response, deadline)
         self._deadline = deadline
         self._certificates = certificates
+        self._handshake = handshake
         self._tls = tls
         # urllib3 leaves a proxy its brackets. %25 is before the zone of an address, RFC 6874.
         # Not `self.host`, which loses the dot at its end that matters for a lookup.
@@ -142,6 +154,9 @@ class _Connection(HTTPConnection):
         and compare names by itself. Raises PluginError.
         """
         deadline = self._deadline
+        if self._handshake.goes_on:
+            # What is sent now could count as a failed login, and none can succeed on another.
+            raise ClosedError(f"{deadline.step}: the connection was closed in the handshake")
         host = (self._behind_proxy or self._address)[0].rstrip(".")
         try:
             self.sock = self._reached()

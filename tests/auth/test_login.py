@@ -554,6 +554,8 @@ def test_connection_closed_in_the_handshake(run: Run, closes: str, reason: str) 
     with raw_server(portal) as port:
         code, out = run("-u", f"http://localhost:{port}/", "-l", "monitor")
     assert (code, out) == (2, f"CQD CRITICAL - logging in to localhost as monitor: {reason}\n")
+    # No answer to a challenge goes over another connection: it could count as a failed login.
+    assert (portal.connections, portal.logins) == (1, [])
 
 
 @pytest.mark.usefixtures("users")
