@@ -11,6 +11,7 @@ import http
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -121,9 +122,10 @@ class Portal:
         try:
             response = self._ask(urlsplit(url), deadline)
             if response.status_code not in (200, 204):
-                raise self._refusal(response)
+                raise self._refusal(response, deadline)
             if self._refusals and self._proved:
-                self._refusals.forget()
+                with _waiting_for_state(deadline):
+                    self._refusals.forget()
                 self._refusals = None  # what is refused after that is not for the credentials
             if response.status_code == 204:
                 return response, b""
@@ -195,12 +197,14 @@ class Portal:
         if self._refusals is None:
             return self._log_in(url, response, credentials, deadline)
         host = url.hostname or ""
-        self._refusals.check(host)
+        with _waiting_for_state(deadline):
+            self._refusals.check(host)
         try:
-            response = self._log_in(url, response, credentials, deadline)
+            return self._log_in(url, response, credentials, deadline)
         except RefusedError as error:
-            raise LoginError(f"{self._refusals.remember(host, str(error))}{error}") from error
-        return response
+            with _waiting_for_state(deadline):
+                note = self._refusals.remember(host, str(error))
+            raise LoginError(f"{note}{error}") from error
 
     def _log_in(
         self,
@@ -282,7 +286,7 @@ class Portal:
             f"address with --url"
         )
 
-    def _refusal(self, response: requests.Response) -> PortalError:
+    def _refusal(self, response: requests.Response, deadline: Deadline) -> PortalError:
         code = response.status_code
         offered = _offered(response)
         if code in (401, 403) and self._credentials is None and offered:
@@ -299,7 +303,8 @@ class Portal:
             )
             host = urlsplit(response.url).hostname or ""
             refusals = self._refusals if self._may_count else None  # some portals refuse so
-            note = refusals.remember(host, told) if refusals else ""
+            with _waiting_for_state(deadline):
+                note = refusals.remember(host, told) if refusals else ""
             return PortalError(f"{note}{told}")
         if code == 403 and not (self._offers or offered):
             https = "HTTPS (leave out --http), " if response.url.startswith("http:") else ""
@@ -378,6 +383,11 @@ def _first_token(login: Login, deadline: Deadline) -> bytes:
         return login.step(None)
     with deadline.waiting_for_another(f"{deadline.step}: asking {login.waits_for}"):
         return login.step(None)
+
+
+def _waiting_for_state(deadline: Deadline) -> AbstractContextManager[None]:
+    """Note that the state directory is waited for: one on a network must not count as a portal."""
+    return deadline.waiting_for_another(f"{deadline.step}: waiting for the state directory")
 
 
 def _is_busy(response: requests.Response) -> bool:

@@ -289,9 +289,14 @@ def test_what_is_refused_after_a_login_is_not_for_the_credentials(
     assert not directory.exists()
 
 
+@pytest.mark.parametrize("is_redirected", [True, False])
 @pytest.mark.parametrize("counts", [True, False])
 def test_only_a_refusal_that_may_count_is_remembered(
-    run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch, counts: bool
+    run: Run,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counts: bool,
+    is_redirected: bool,
 ) -> None:
     """Kerberos after the KDC, or NTLM before the challenge was answered, do not."""
     monkeypatch.setattr(BasicLogin, "may_count", counts)
@@ -299,7 +304,8 @@ def test_only_a_refusal_that_may_count_is_remembered(
     wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
     options = ("-H", "cqd.example.com", "-l", "monitor", "--state-dir", str(directory))
     with requests_mock.Mocker() as mocked:
-        mocked.get(URL, **wanted)
+        moved: Any = {"status_code": 302, "headers": {"Location": URL}}
+        mocked.get(URL, [wanted, *([moved] if is_redirected else []), wanted])
         run(*options)
     assert directory.exists() == counts
 
@@ -393,6 +399,25 @@ def test_directory_that_cannot_be_written(
     expected = with_note(f"not remembered: {words} (--state-dir)")
     assert [check(), check()] == [expected, expected]
     assert not directory.exists() or list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("does", ["check", "remember", "forget"])
+def test_state_directory_that_hangs_is_not_the_portal(
+    run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
+    """As one on a network may; a portal without an answer would be CRITICAL."""
+    over = threading.Event()
+    monkeypatch.setattr(Refusals, does, lambda *_: over.wait(10))
+    monkeypatch.setenv("CQD_PASSWORD", "x")
+    wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
+    options = ("-H", "cqd.example.com", "-l", "monitor", "--state-dir", str(directory))
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, [wanted, {} if does == "forget" else wanted])
+        code, out = run(*options, "-t", "0.1")
+        over.set()
+    assert code == 3
+    assert out.startswith("CQD UNKNOWN - ")
+    assert out.endswith(": waiting for the state directory: no answer within 0.1s (-t)\n")
 
 
 def test_full_file_system_leaves_nothing_behind(
