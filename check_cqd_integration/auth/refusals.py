@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ..errors import LoginError, words_of
@@ -29,8 +30,8 @@ _PAUSES = (0.01, 0.02, 0.04, 0.08)
 """Seconds to wait for another check that has a file open, which it has for a millisecond."""
 _KEY = "key"
 _KEY_BYTES = 32
-_NAME = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{16})?")
-"""A refusal, or one that was not written to its end."""
+_NAME = re.compile(r"[0-9a-f]{64}|([0-9a-f]{64}|key)\.[0-9a-f]{16}")
+"""A refusal, or a file that was not written to its end."""
 _MAX_BYTES = 2048
 _FAR_FUTURE = 1e11
 """Seconds since 1970 that no clock of a host shows."""
@@ -115,9 +116,7 @@ class Refusals:
         try:
             if not self._directory:
                 raise _UnusableError("this user has no home directory")
-            os.makedirs(os.path.dirname(os.path.abspath(self._directory)), exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self._directory, 0o700)
+            _make(Path(self._directory).absolute())
             self._write_refusal(_Refusal(now(), host, reason))
         except (OSError, _UnusableError) as error:
             return f"refused, not remembered: {_why(error)} (--state-dir): "
@@ -146,13 +145,14 @@ class Refusals:
         _check_own(self._directory, stat.S_ISDIR)
         try:
             name = self._name()
-        except (FileNotFoundError, _UnusableError):
-            self._write(_KEY, os.urandom(_KEY_BYTES).hex())
+        except (FileNotFoundError, _UnusableError) as error:
+            put = _put_first if isinstance(error, FileNotFoundError) else os.replace
+            self._write(_KEY, os.urandom(_KEY_BYTES).hex(), put)
             name = self._name()  # of another check, if that made one at the same moment
-        self._write(name, json.dumps(refusal._asdict()))
+        self._write(name, json.dumps(refusal._asdict()), os.replace)
         self._remove_older_than(os.stat(self._path(name)).st_mtime - max(_OLD, self._retry))
 
-    def _write(self, name: str, text: str) -> None:
+    def _write(self, name: str, text: str, put: Callable[[str, str], None]) -> None:
         """Put a file there in one step, so that nobody reads half of it."""
         path = self._path(name)
         new = f"{path}.{os.urandom(8).hex()}"
@@ -161,7 +161,7 @@ class Refusals:
         try:
             with open(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
                 file.write(text)
-            _when_free(partial(os.replace, new, path))
+            _when_free(partial(put, new, path))
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(new)
@@ -185,6 +185,32 @@ class Refusals:
                 is_old = entry.stat(follow_symlinks=False).st_mtime < oldest
                 if is_old and _NAME.fullmatch(entry.name):
                     os.unlink(entry.path)
+
+
+def _put_first(new: str, path: str) -> None:
+    """Rename a file to where none is; if one has come there meanwhile, remove the new one.
+
+    A key that replaced another check's would make what that has remembered worthless.
+    """
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        os.unlink(new)
+    except OSError:  # a file system without links
+        os.replace(new, path)
+    else:
+        os.unlink(new)
+
+
+def _make(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, for this user alone.
+
+    Whatever the umask is: who may write above it could move it away.
+    """
+    for each in reversed((directory, *directory.parents)):
+        if not os.path.isdir(each):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(each, 0o700)
 
 
 def _when_free(act: Callable[[], T]) -> T:

@@ -383,7 +383,6 @@ def with_note(note: str) -> tuple[int, str]:
     ("function", "number", "words"),
     [
         ("mkdir", errno.EROFS, "read-only file system"),
-        ("makedirs", errno.EACCES, "permission denied"),
         ("replace", errno.EIO, "input/output error"),
     ],
 )
@@ -398,7 +397,27 @@ def test_directory_that_cannot_be_written(
     monkeypatch.setattr(os, function, failing(number))
     expected = with_note(f"not remembered: {words} (--state-dir)")
     assert [check(), check()] == [expected, expected]
-    assert not directory.exists() or list(directory.iterdir()) == []
+    assert not directory.exists() or files(directory) == []
+
+
+def test_directory_above_that_is_a_file(check: Check, directory: Path) -> None:
+    directory.parent.parent.mkdir()
+    directory.parent.write_text("")
+    assert check() == with_note("not remembered: not a directory (--state-dir)")
+
+
+def test_no_directory_that_is_made_is_open_to_others(
+    check: Check, clock: Clock, directory: Path
+) -> None:
+    """Who may write above the state directory could move it away, and lock the account."""
+    before = os.umask(0)
+    try:
+        assert check() == REFUSED
+    finally:
+        os.umask(before)
+    made = (directory, directory.parent, directory.parent.parent)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o700, 0o700, 0o700]
+    assert check() == refused("0s", "1h")
 
 
 @pytest.mark.parametrize("does", ["check", "remember", "forget"])
@@ -558,7 +577,8 @@ def test_what_nobody_asked_for_since_long_is_removed(
 ) -> None:
     directory.mkdir(0o700, parents=True)
     week = 7 * 24 * HOUR
-    names = ["0" * 64, "1" * 64 + ".0123456789abcdef", "2" * 64, "somebody's", "3" * 65]
+    unfinished = ["1" * 64 + ".0123456789abcdef", "key.0123456789abcdef"]
+    names = ["0" * 64, *unfinished, "2" * 64, "somebody's", "3" * 65]
     for name in names:
         (directory / name).touch()
         written = time.time() - week + (HOUR if name[0] == "2" else -HOUR)
@@ -568,7 +588,7 @@ def test_what_nobody_asked_for_since_long_is_removed(
     assert {path.name for path in files(directory)} > left
     password.write_text("another")
     check()
-    left -= {"0" * 64, "1" * 64 + ".0123456789abcdef"}
+    left -= {"0" * 64, *unfinished}
     assert {path.name for path in files(directory)} & set(names) == left
 
 
@@ -713,6 +733,31 @@ def test_checks_at_once_try_at_most_once_each(
     assert done.stdout.startswith(f"CQD UNKNOWN - {LOGIN}refused ")
     assert attempts(basic_portal) == tried
     assert len(list(directory.iterdir())) == 2
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_first_refusals_of_two_checks_at_once(
+    directory: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    """Both make the key; that of the second must not make worthless what the first remembered."""
+    first, second = (
+        Refusals(Credentials("auto", name, "x"), HOUR, str(directory)) for name in ("a", "b")
+    )
+    really = os.urandom
+
+    def interrupted(count: int) -> bytes:
+        monkeypatch.setattr(os, "urandom", really)
+        first.remember("host", "wrong password")
+        return really(count)
+
+    monkeypatch.setattr(os, "urandom", interrupted)
+    if not has_links:
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    assert second.remember("host", "wrong password") == ""
+    for memory in (first, second) if has_links else (second,):
+        with pytest.raises(LoginError, match=r"refused 0s ago"):
+            memory.check("host")
+    assert len(list(directory.iterdir())) == 3
 
 
 def test_nobody_reads_half_of_a_file(directory: Path, clock: Clock) -> None:
