@@ -14,6 +14,7 @@ import json
 import os
 import re
 import stat
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -58,7 +59,8 @@ def now() -> float:
 def default_directory() -> str | None:
     """Return the user's own state directory for this plugin; None if the user has no home.
 
-    After the XDG Base Directory Specification, and the password database where HOME is not set.
+    After the XDG Base Directory Specification, and the password database where HOME is not set, or
+    is not the user's: a daemon that root started keeps root's.
     """
     if _IS_WINDOWS:
         base = os.environ.get("LOCALAPPDATA", "")
@@ -66,7 +68,20 @@ def default_directory() -> str | None:
         base = os.environ.get("XDG_STATE_HOME", "")
         if not os.path.isabs(base):  # is to be ignored then
             base = os.path.expanduser("~/.local/state")
+            if sys.platform != "win32" and not _can_be_made(base):
+                import pwd
+
+                with contextlib.suppress(KeyError):  # the user is not listed
+                    home = pwd.getpwuid(os.geteuid()).pw_dir
+                    base = os.path.join(home, ".local/state")
     return os.path.join(base, "check_cqd_integration") if os.path.isabs(base) else None
+
+
+def _can_be_made(directory: str) -> bool:
+    """Tell whether the user may write there, or make what is missing of it."""
+    while directory and not os.path.exists(directory):
+        directory = os.path.dirname(directory)
+    return os.access(directory, os.W_OK | os.X_OK)
 
 
 class Refusals:

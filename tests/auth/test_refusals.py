@@ -598,27 +598,58 @@ def test_what_nobody_asked_for_since_long_is_removed(
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/check_cqd_integration"),
-        ({"XDG_STATE_HOME": "", "HOME": "/h"}, "/h/.local/state/check_cqd_integration"),
-        ({"XDG_STATE_HOME": "x", "HOME": "/h"}, "/h/.local/state/check_cqd_integration"),
-        ({"HOME": "/h"}, "/h/.local/state/check_cqd_integration"),
+        ({"XDG_STATE_HOME": "{0}/x", "HOME": "{0}"}, "{0}/x"),
+        ({"XDG_STATE_HOME": "", "HOME": "{0}"}, "{0}/.local/state"),
+        ({"XDG_STATE_HOME": "x", "HOME": "{0}"}, "{0}/.local/state"),
+        ({"HOME": "{0}"}, "{0}/.local/state"),
+        ({"HOME": "{0}/to/be/made"}, "{0}/to/be/made/.local/state"),
     ],
 )
 def test_default_directory(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], expected: str
 ) -> None:
-    monkeypatch.setattr(os, "environ", environment)
-    assert refusals.default_directory() == expected
+    found = {name: value.format(tmp_path) for name, value in environment.items()}
+    monkeypatch.setattr(os, "environ", found)
+    assert refusals.default_directory() == expected.format(tmp_path) + "/check_cqd_integration"
+
+
+def listed_home(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Let the password database name a home for this user, and for nobody else."""
+    import pwd
+
+    users = {os.geteuid(): pwd.struct_passwd(("nagios", "x", 1, 1, "", str(home), ""))}
+    monkeypatch.setattr(pwd, "getpwuid", users.__getitem__)
 
 
 def test_home_is_that_of_the_password_database_if_none_is_set(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import pwd
-
+    listed_home(monkeypatch, tmp_path)
     monkeypatch.setattr(os, "environ", {})
-    home = pwd.getpwuid(os.getuid()).pw_dir
-    assert refusals.default_directory() == f"{home}/.local/state/check_cqd_integration"
+    assert refusals.default_directory() == f"{tmp_path}/.local/state/check_cqd_integration"
+
+
+def test_home_of_root_who_started_the_daemon(
+    run: Run,
+    basic_portal: PortalSimulator,
+    password: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """HOME is left as it was when a daemon becomes its own user."""
+    his, own = tmp_path / "root", tmp_path / "nagios"
+    his.mkdir()
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(his))
+    monkeypatch.setattr(os, "access", lambda path, _: not str(path).startswith(str(his)))
+    listed_home(monkeypatch, own)
+    login = ("-l", "monitor", "--password-file", str(password), "--insecure")
+    options = ("-u", url_of(basic_portal), *AT_DOCUMENTED_MOMENT, *login)
+    assert run(*options) == REFUSED
+    assert run(*options)[1].startswith(f"CQD UNKNOWN - {LOGIN}refused ")
+    assert attempts(basic_portal) == 1
+    assert list(his.iterdir()) == []
+    assert len(files(own / ".local/state/check_cqd_integration")) == 1
 
 
 def nobody(_: int) -> None:
