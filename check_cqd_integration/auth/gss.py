@@ -41,7 +41,7 @@ _REASONS = {
     41: "the portal cannot read the ticket; is its SPN HTTP/{host} on another account?",
     134: "--username is not of the form user@REALM",
     147: "the KDC answers for another realm; write that of --username in capitals",
-    154: "no KDC is known for the realm {realm}; see krb5.conf",
+    154: "no KDC is known for the realm {realm}; is it right, and in DNS or krb5.conf?",
     156: "no KDC of the realm {realm} can be reached",
     210: "the KDC does not support the encryption type of the key, or the keytab lacks the key",
     224: "no realm is known; give --username as user@REALM",
