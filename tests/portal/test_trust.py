@@ -95,13 +95,32 @@ def test_index_counts_only_if_it_holds_what_the_bundle_does(
 ) -> None:
     (tmp_path / "bundle.crt").write_bytes(b"".join(in_bundle))
     for number, content in enumerate(in_index):
-        link, file = tmp_path / f"0123456{number}.0", tmp_path / f"{number}.pem"
+        link, file = tmp_path / f"89abcde{number}.0", tmp_path / f"{number}.pem"
         link.symlink_to(file)
         if content is not None:
             file.write_bytes(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.crt"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     assert trust._indexed_certificates() == (str(tmp_path) if is_same else None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has a store in place of files")
+def test_complete_index_is_read_in_place_of_the_bundle_but_not_beside_a_ca_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, other = CA.cert_pem.bytes(), trustme.CA().cert_pem.bytes()
+    (tmp_path / "bundle.crt").write_bytes(ours)
+    (tmp_path / f"{hash_of_subject(ours)}.0").write_bytes(ours)
+    (tmp_path / "other.pem").write_bytes(other)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.crt"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    context = trust.Trust().context()
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.cert_store_stats()["x509"] == 0  # until one is needed
+    with https_portal(server_tls()) as url:
+        assert run("-u", url, "--ca-file", str(tmp_path / "other.pem")) == critical(
+            "TLS with localhost: its certificate is not trusted; give its CA with --ca-file"
+        )
 
 
 def test_bundle_elsewhere_is_read_whatever_the_index_holds(
