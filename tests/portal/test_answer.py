@@ -71,7 +71,14 @@ def test_beginning_of_what_is_almost_an_answer(
 def test_nothing_is_shown_of_an_empty_answer_or_of_one_that_was_read(
     run: Run, tmp_path: Path, sample: Path
 ) -> None:
-    path = tmp_path / "status.json"
+    path = tmp_path / "empty.json"
     path.write_bytes(b"")
     assert run("--input", str(path), "-vvv")[1].endswith(f"\n{UNREAD}")
-    assert "\nanswer: " not in run(*REPLAY, str(sample), "-vvv")[1]
+    path.unlink()
+    assert run("--input", str(path), "-vvv") == (
+        3,
+        f"CQD UNKNOWN - reading {path}: No such file or directory\n{UNREAD}",
+    )
+    code, out = run(*REPLAY, str(sample), "-vvv")
+    assert (code, out) == run(*REPLAY, str(sample), "-vv")
+    assert code == 2
