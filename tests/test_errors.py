@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from check_cqd_integration import errors
-from check_cqd_integration.errors import words_of
+from check_cqd_integration.errors import AnswerError, Said, words_of
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="they are the words of Linux")
@@ -32,3 +32,10 @@ def test_number_that_the_c_library_does_not_know(monkeypatch: pytest.MonkeyPatch
 def test_error_without_a_number() -> None:
     assert words_of(ValueError("embedded null byte")) == "embedded null byte"
     assert words_of(OSError("no number")) == "no number"
+
+
+@pytest.mark.parametrize(
+    ("told", "length"), [(f"'{39 * 'x'}'", 39), (f"'{40 * 'x'}'", 40), (f"'{40 * 'x'}...'", 41)]
+)
+def test_text_of_the_portal_is_quoted_and_cut(told: str, length: int) -> None:
+    assert str(AnswerError("it says ", Said(length * "x"), "!")) == f"it says {told}!"

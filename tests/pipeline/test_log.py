@@ -63,6 +63,18 @@ def test_times_are_in_the_zone_of_the_portal_however_far_ahead() -> None:
     assert read.moment == datetime(2015, 3, 19, 1, 28, 29, tzinfo=UTC)
 
 
+def test_times_are_read_in_the_order_of_the_portal() -> None:
+    (read,) = parse_log(
+        body(entry(LogTime="05/03/2015 10:28:29")), CLOCK._replace(date_order="dmy")
+    )
+    assert read.moment == datetime(2015, 3, 5, 10, 28, 29, tzinfo=UTC)
+
+
+def test_entry_whose_time_was_never_set_is_left_out() -> None:
+    never, once = entry(LogTime="0001-01-01T00:00:00"), entry(LogCategory="once")
+    assert [each.category for each in parse_log(body(never, once), CLOCK)] == ["once"]
+
+
 def test_text_is_made_one_line() -> None:
     (read,) = parse_log(body(entry(LogCategory=" a\tb ", LogDescription="c\r\n\n d")), CLOCK)
     assert (read.category, read.description) == ("a b", "c d")
