@@ -121,7 +121,7 @@ TO_MINUS_12 = 12 * 60
     [
         ("UTC", stage((LOS_ANGELES,)), stage((LOS_ANGELES + 20,)), "UTC-08:00"),
         ("UTC", stage((LOS_ANGELES - 0.1,)), stage((LOS_ANGELES + 2,)), None),
-        ("UTC", stage((LOS_ANGELES + 2,)), stage((LOS_ANGELES + 20.1,)), None),
+        ("UTC", stage((LOS_ANGELES + 2,)), stage((LOS_ANGELES + 20.05,)), None),
         ("UTC", stage((LOS_ANGELES + 2,)), stage((9 * 60 + 2,)), None),  # another multiple
         ("UTC", stage((LOS_ANGELES + 2,)), stage(), None),
         ("UTC", stage(), stage((LOS_ANGELES + 2,)), None),
