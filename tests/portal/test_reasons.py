@@ -104,6 +104,70 @@ def test_alert_in_the_handshake(run: Run, code: int, reason: str) -> None:
         assert run("-u", f"https://127.0.0.1:{port}/") == critical(f"TLS with 127.0.0.1: {reason}")
 
 
+NOT_TRUSTED = "its certificate is not trusted; give its CA with --ca-file"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (9, "its certificate is not valid yet; is this host's clock right?"),
+        (10, "its certificate has expired"),
+        (18, "its certificate is self-signed and not trusted; give it with --ca-file"),
+        (19, NOT_TRUSTED),
+        (20, NOT_TRUSTED),
+        (23, "its certificate is not valid (why not)"),
+        (62, "its certificate is for another name"),
+        (64, "its certificate is for another name"),
+    ],
+)
+def test_certificate_that_openssl_finds_wrong(
+    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
+    error = ssl.SSLCertVerificationError(1, "text of OpenSSL")
+    error.verify_code, error.verify_message = code, "why not"
+    assert _handshake_fails(run, portal, monkeypatch, error) == critical(
+        f"TLS with 127.0.0.1: {reason}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (
+            "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+            "the handshake was refused; does the server want a --client-cert?",
+        ),
+        ("UNSUPPORTED_PROTOCOL", "the server offers nothing newer than TLS 1.1"),
+        ("HTTP_REQUEST", "what answers there is not TLS; does it need --http?"),
+        ("RECORD_LAYER_FAILURE", "what answers there is not TLS; does it need --http?"),
+        ("VERSION_TOO_LOW", "the handshake failed (version too low)"),
+        (None, "the handshake failed (closed)"),
+    ],
+)
+def test_handshake_that_openssl_finds_wrong(
+    run: Run,
+    portal: PortalSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    found: str | None,
+    reason: str,
+) -> None:
+    error = ssl.SSLError(1, "text of OpenSSL")
+    error.reason = found  # type: ignore[assignment]
+    assert _handshake_fails(run, portal, monkeypatch, error) == critical(
+        f"TLS with 127.0.0.1: {reason}"
+    )
+
+
+def _handshake_fails(
+    run: Run, portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch, error: ssl.SSLError
+) -> tuple[int, str]:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", fail)
+    return run("-u", url_of(portal).replace("http:", "https:"))
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

@@ -136,6 +136,7 @@ TO_MINUS_12 = 12 * 60
         ("Europe/Berlin", stage((32,)), stage((31,)), None),  # nor in UTC+00:30
         ("Asia/Kolkata", stage((32,)), stage((31,)), "UTC+05:00"),
         ("Asia/Kolkata", stage((62,)), stage((61,)), "UTC+04:30"),
+        ("Pacific/Kiritimati", stage((14 * 60 + 2,)), stage((14 * 60 + 1,)), "UTC"),
         ("Asia/Kathmandu", stage((32,)), stage((31,)), None),  # quarters are not looked for
         ("Asia/Kathmandu", stage((17,)), stage((16,)), None),  # that is fresh as it is
         ("Asia/Kathmandu", stage((47,)), stage((46,)), "UTC+05:00"),
