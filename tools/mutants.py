@@ -103,7 +103,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "portal/client": ("portal", "auth/test_login.py", "test_integration_log.py"),
     "portal/transport": ("portal", "auth/test_login.py"),
     "portal/trust": ("portal/test_trust.py",),
-    "portal/reasons": ("portal", "auth/test_login.py", "test_first_contact.py", "test_faults.py"),
+    "portal/reasons": ("portal", "auth/test_login.py", "test_first_contact.py"),
     "portal/saved": ("portal/test_saved.py", "test_integration_log.py"),
     "portal/answer": ("portal/test_answer.py", "portal/test_saved.py", "portal/test_client.py"),
     "portal/secrets": ("portal/test_secrets.py",),
