@@ -51,7 +51,7 @@ def complaint(body: bytes) -> str:
 
 def test_day_comes_first_in_every_timestamp() -> None:
     written, moment = "05/03/2015 10:30:13", datetime(2015, 3, 5, 10, 30, 13)
-    body = answer(**dict.fromkeys(LISTS, [written]), **dict.fromkeys(STARTS, written))
+    body = answer(**{key: [written] for key in LISTS}, **dict.fromkeys(STARTS, written))
     log = StageLog((moment,), (moment,), moment)
     assert parse_status(body, "dmy") == IntegrationStatus(log, log)
 

@@ -36,6 +36,12 @@ def test_form_of_a_culture(text: str, order: str) -> None:
     assert parse_timestamp("X", text, order) == MOMENT
 
 
+@pytest.mark.parametrize("order", DATE_ORDERS)
+def test_december(order: str) -> None:
+    december = datetime(2015, 12, 12, 10, 30, 13)
+    assert parse_timestamp("X", "12/12/2015 10:30:13", order) == december
+
+
 @pytest.mark.parametrize(
     ("hour", "text"),
     [
@@ -116,12 +122,20 @@ def test_first_number_that_cannot_be_a_month(text: str, order: str, other: str) 
         "2015-01-18T10:30:13 Z",
         "2015-1-18T10:30:13",
         "2015-01-18T24:00:00",
+        "0\u0661/18/2015 10:30:13",  # a digit of another script
+        "2015-01-18T10:30:1\u0663",
     ],
 )
 def test_no_form(text: str, order: str, example: str) -> None:
     with pytest.raises(AnswerError) as caught:
         parse_timestamp("X", text, order)
     assert str(caught.value) == f"X is not a timestamp like {example}: '{text}'"
+
+
+def test_month_comes_first_if_nothing_is_said() -> None:
+    with pytest.raises(AnswerError) as caught:
+        parse_timestamp("X", "?")
+    assert str(caught.value) == "X is not a timestamp like 01/18/2015 10:30:13: '?'"
 
 
 def written(moment: datetime, order: str) -> Iterator[str]:
