@@ -117,7 +117,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "auth/channel_binding": ("auth",),
     "pipeline/status": ("pipeline/test_status.py",),
     "pipeline/timestamps": ("pipeline/test_timestamps.py", "pipeline/test_status.py"),
-    "pipeline/stages": ("pipeline/test_stages.py",),
+    "pipeline/stages": (
+        "pipeline/test_stages.py",
+        "pipeline/test_log.py",
+        "report/test_hints.py",
+    ),
     "pipeline/clock": ("pipeline/test_clock.py",),
     "pipeline/zones": ("pipeline/test_zones.py",),
     "pipeline/log": ("pipeline/test_log.py", "test_integration_log.py"),
@@ -143,13 +147,15 @@ class Mutant:
 class Recorder:
     """A plugin of pytest that writes down what each test takes and runs.
 
-    The file holds, by the id of the test: seconds, and the lines of the module at ``path``.
+    The file holds, by the id of the test: seconds, and the lines of the module at ``path``. If a
+    test fails, it holds the id of that instead.
     """
 
     def __init__(self, path: Path, file: Path) -> None:
         self.path = str(path)
         self.file = file
         self.seen: dict[str, tuple[float, list[int]]] = {}
+        self.failed: list[str] = []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -170,8 +176,12 @@ class Recorder:
         self.seen[item.nodeid] = (time.monotonic() - begin, sorted(lines))
         return result
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
     def pytest_sessionfinish(self) -> None:
-        self.file.write_text(json.dumps(self.seen), encoding="utf-8")
+        self.file.write_text(json.dumps(self.failed or self.seen), encoding="utf-8")
 
 
 class Sorter:
@@ -277,10 +287,12 @@ class Module:
         self.tree, self.name = tree, name
         self.path = Path("check_cqd_integration", f"{name}.py")
         record = tree.parent / "record.json"
+        record.write_text("[]", encoding="utf-8")
         begin = time.monotonic()
         pid = self._start_tests(tree, Recorder(tree / self.path, record), 600)
         if os.waitpid(pid, 0)[1] != 0:
-            sys.exit(f"the tests of {name} fail without a mutant")
+            failed = record.read_text("utf-8")
+            sys.exit(f"the tests of {name} fail without a mutant: {failed}")
         self.limit = int(10 + 5 * (time.monotonic() - begin))
         """Seconds after which a mutant counts as killed."""
         self.seen: dict[str, tuple[float, list[int]]] = json.loads(record.read_text("utf-8"))
