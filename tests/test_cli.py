@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_LINE, REPLAY, Run
@@ -120,6 +122,23 @@ def test_unknown_if_a_package_of_a_package_is_missing(
 def test_unknown_without_standard_output(monkeypatch: pytest.MonkeyPatch, sample: Path) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert main([*REPLAY, str(sample)]) == 3
+
+
+def test_interruption_before_any_signal_is_ours_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_handlers = cli._at_ending
+    set_up: list[object] = []
+
+    def interrupted_at_first(handlers: Iterable[Any]) -> list[Any]:
+        set_up.append(handlers)
+        if len(set_up) == 1:
+            raise KeyboardInterrupt
+        return set_handlers(handlers)
+
+    monkeypatch.setattr(cli, "_at_ending", interrupted_at_first)
+    assert main(["--version"]) == 3
+    assert capsys.readouterr() == ("CQD UNKNOWN - interrupted\n", "")
 
 
 def test_signal_before_anything_is_done_is_told(
