@@ -548,12 +548,17 @@ def test_wrong_ntlm_password_is_one_attempt(run: Run, monkeypatch: pytest.Monkey
         ("challenge", "the connection was closed in the handshake"),
     ],
 )
-def test_connection_closed_in_the_handshake(run: Run, closes: str, reason: str) -> None:
-    portal = NtlmPortal(tls=False)
+@pytest.mark.parametrize(("scheme", "hint"), [("http", ""), ("https", HINT)])
+def test_connection_closed_in_the_handshake(
+    run: Run, ca_file: str, closes: str, reason: str, scheme: str, hint: str
+) -> None:
+    portal = NtlmPortal(tls=scheme == "https")
     portal.closes = closes
     with raw_server(portal) as port:
-        code, out = run("-u", f"http://localhost:{port}/", "-l", "monitor")
-    assert (code, out) == (2, f"CQD CRITICAL - logging in to localhost as monitor: {reason}\n")
+        options = ("-l", "monitor", "--ca-file", ca_file)
+        code, out = run("-u", f"{scheme}://localhost:{port}/", *options)
+    told = f"logging in to localhost as monitor: {reason}{hint}"
+    assert (code, out) == (2, f"CQD CRITICAL - {told}\n")
     # No answer to a challenge goes over another connection: it could count as a failed login.
     assert (portal.connections, portal.logins) == (1, [])
 
