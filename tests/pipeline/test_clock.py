@@ -227,6 +227,8 @@ def test_success_is_the_earliest_that_the_order_allows(
         # a newer one with an earlier time: the older one is of the first hour
         (["02:20", "02:40"], ["01:20", "00:40"]),
         (["02:50", "02:35"], ["00:50", "00:35"]),
+        # listed twice, it is one
+        (["02:20", "02:20"], ["01:20"]),
         # not newest first, so its order proves nothing
         (["02:05", "02:20", "02:35"], ["01:35", "01:20", "01:05"]),
     ],
@@ -259,3 +261,7 @@ def test_offset_of_the_timestamp_counts_before_the_zone() -> None:
     clock = AUTUMN._replace(now=NOW)
     assert clock.successes((timestamp,)) == clock.failures((timestamp,)) == zulu("07:30")
     assert clock.start(timestamp, ()) == clock.to_utc(timestamp) == utc("2026-10-25T07:30")
+
+
+def test_month_comes_first_unless_it_is_said() -> None:
+    assert Clock(NOW, UTC, 0) == Clock(NOW, UTC, 0, "mdy")
