@@ -31,7 +31,7 @@ from urllib.parse import unquote_plus
 
 from invariants import KEYS, NOW, REPLAY, Stage, Status, check, checked, rule, run, timestamp
 from portal_simulator import PIPELINES, REPLIES, STATUS_PATH, answer
-from raw_server import raw_server
+from raw_server import PATIENCE, raw_server
 
 Target = Callable[[bytes], None]
 Options = tuple[str, ...]
@@ -126,8 +126,9 @@ OVER_THE_NETWORK: tuple[tuple[str, Options], ...] = (
 class Server:
     """Gives each request the next of some answers, and closes the connection after the last."""
 
-    def __init__(self, answers: Sequence[bytes]) -> None:
+    def __init__(self, answers: Sequence[bytes], patience: float) -> None:
         self.answers = list(answers)
+        self.patience = patience
         self.requests: list[bytes] = []
 
     def __call__(self, connection: socket.socket, over: threading.Event) -> None:
@@ -140,16 +141,19 @@ class Server:
                 connection.sendall(answer.replace(b"{token}", token[1] if token else b""))
             if not self.answers:
                 break
-            connection.settimeout(0.02)  # the client waits for more, which does not come
+            connection.settimeout(self.patience)
 
 
-def ask(answers: Sequence[bytes], scheme: str, options: Options) -> tuple[str, int]:
+def ask(
+    answers: Sequence[bytes], scheme: str, options: Options, patience: float = 0.02
+) -> tuple[str, int]:
     """Run the check over the network against these answers; assert what must hold.
 
-    Return its state, and how many times the password was proved to be known.
+    The server waits ``patience`` seconds for the next request: a client may wait for more, which
+    does not come. Return the state, and how many times the password was proved to be known.
     """
     stage = "cube" if "cube" in options else "all"
-    server = Server(answers[:LONGEST])
+    server = Server(answers[:LONGEST], patience)
     addresses = []
     connect = socket.socket.connect
 
@@ -400,10 +404,10 @@ def refused(data: bytes) -> None:
     wanted = told(b"", "401 Unauthorized", 'WWW-Authenticate: Basic realm="cqd"')
     with tempfile.TemporaryDirectory() as folder:
         options = (*LOGIN[:3], "--state-dir", folder, "--auth", "basic", "--insecure")
-        assert ask([wanted, wanted], "http", options) == ("UNKNOWN", 1)
+        assert ask([wanted, wanted], "http", options, PATIENCE) == ("UNKNOWN", 1)
         [name] = {*os.listdir(folder)} - {"key"}
         Path(folder, "key" if data[:1] == b"K" else name).write_bytes(data[1:])
-        again = ask([wanted, told(HEALTHY)], "http", options)
+        again = ask([wanted, told(HEALTHY)], "http", options, PATIENCE)
     assert again in (("UNKNOWN", 0), ("OK", 1)), again
 
 
