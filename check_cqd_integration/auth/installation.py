@@ -42,8 +42,8 @@ def command_for(scheme: str) -> str:
     """Return the command that an administrator enters so that this Python can do a scheme.
 
     It is told by the Python that runs: Debian's package and the single file use what Python has.
-    Kerberos may need two, of which the second is told once the first was entered: on a line there
-    is no room for both.
+    Kerberos may need two, of which the second is told once the first was entered: both are too
+    long for one line.
     """
     found = (each for each in _DISTRIBUTIONS if os.path.exists(f"/usr/bin/{each.tool}"))
     distribution = next(found, None)
