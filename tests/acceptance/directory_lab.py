@@ -25,7 +25,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import TracebackType
 
 from network_lab import PATH, PATIENCE, Host, Outcome
 
@@ -190,12 +189,7 @@ class DirectoryLab:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def _furnish(self, host: Host, name: str, address: str) -> None:

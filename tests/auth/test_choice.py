@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 from expected import PIP_INSTALL, Run
+from login_choice import chosen
 
 from check_cqd_integration import auth
 from check_cqd_integration.auth import pyspnego
@@ -217,15 +218,6 @@ NTLM_BY = {
 }
 NO_NTLM = f"a login by NTLM needs a library that this installation lacks: {PIP_INSTALL['ntlm']}"
 NEITHER = "neither --password-file nor --keytab was given; a ticket"
-
-
-def chosen(credentials: Credentials, *offered: str) -> object:
-    """Return the login that is begun, or the error."""
-    connection = Connection("cqd.example.com", is_encrypted=True, certificate=None)
-    try:
-        return start_login(credentials, offered, connection)
-    except (LoginError, UsageError) as error:
-        return str(error)
 
 
 @pytest.mark.parametrize("name", ["monitor@CQD.TEST", r"CQD\monitor"])

@@ -14,6 +14,7 @@ import requests_mock
 import spnego
 import trustme
 from expected import AT_DOCUMENTED_MOMENT, PIP_INSTALL, URL, Run, unknown
+from login_choice import chosen
 from portal_simulator import DOCUMENTED
 from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import NegotiateOptions, SpnegoError
@@ -21,7 +22,7 @@ from spnego.exceptions import NegotiateOptions, SpnegoError
 from check_cqd_integration.auth import choice, sspi
 from check_cqd_integration.auth.choice import Connection, Credentials, advise, start_login
 from check_cqd_integration.auth.sspi import SspiLogin
-from check_cqd_integration.errors import LoginError, RefusedError, UsageError
+from check_cqd_integration.errors import LoginError, RefusedError
 
 OFFER, CHALLENGE, ANSWER = (b"NTLMSSP\0" + bytes([kind, 0, 0, 0]) for kind in (1, 2, 3))
 TICKET, PROOF = b"AP-REQ", b"AP-REP"
@@ -247,14 +248,6 @@ def test_error_of_pyspnego_alone(windows: Windows) -> None:
 
 
 # --- the choice -----------------------------------------------------------------------------------
-
-
-def chosen(credentials: Credentials, *offered: str) -> object:
-    connection = Connection("cqd.example.com", is_encrypted=True, certificate=None)
-    try:
-        return start_login(credentials, offered, connection)
-    except (LoginError, UsageError) as error:
-        return str(error)
 
 
 @pytest.mark.parametrize(
