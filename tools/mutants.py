@@ -106,7 +106,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "portal/reasons": ("portal", "auth/test_login.py", "test_first_contact.py"),
     "portal/saved": ("portal/test_saved.py", "test_integration_log.py"),
     "portal/answer": ("portal/test_answer.py", "portal/test_saved.py", "portal/test_client.py"),
-    "portal/secrets": ("portal/test_secrets.py",),
+    "portal/secrets": ("portal/test_secrets.py", "portal/test_saved.py"),
     "portal/deadline": ("portal/test_deadline.py", "portal/test_saved.py"),
     "auth/choice": ("auth",),
     "auth/refusals": ("auth/test_refusals.py",),

@@ -592,6 +592,26 @@ def test_what_nobody_asked_for_since_long_is_removed(
     assert {path.name for path in files(directory)} & set(names) == left
 
 
+def test_what_an_ended_check_could_not_finish_is_removed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Refusals(Credentials("auto", "monitor", "x"), HOUR, str(directory))
+
+    def ended(*_: object) -> None:
+        raise SystemExit
+
+    for name, there in ("link", 1), ("replace", 3):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, ended)
+            with pytest.raises(SystemExit):
+                memory.remember("host", "wrong password")
+        assert len(list(directory.iterdir())) == there  # two of them unfinished, and the key
+    for path in directory.iterdir():
+        os.utime(path, (0, 0))
+    assert memory.remember("host", "wrong password") == ""
+    assert len(list(directory.iterdir())) == 2
+
+
 # --- the user's state directory -------------------------------------------------------------------
 
 

@@ -377,6 +377,18 @@ def test_login_as_the_account_that_runs_the_check(run: Run, windows: Windows, au
     assert base64.b64encode(TICKET).decode() not in out
 
 
+def test_login_by_ntlm_as_the_account_that_runs_the_check(run: Run, windows: Windows) -> None:
+    windows.says = [OFFER, ANSWER]
+    challenge = {"WWW-Authenticate": f"NTLM {base64.b64encode(CHALLENGE).decode()}"}
+    answers = [{"status_code": 401, "headers": challenge}, {"content": DOCUMENTED}]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, [*offering(), *answers])
+        code, out = run("-H", "cqd.example.com", "--auth", "ntlm", *AT_DOCUMENTED_MOMENT)
+        sent = [request.headers.get("Authorization") for request in mocked.request_history[:3]]
+    assert (code, out[:15]) == (2, "CQD CRITICAL - ")
+    assert sent == [None, *(f"NTLM {base64.b64encode(each).decode()}" for each in (OFFER, ANSWER))]
+
+
 def test_account_that_may_not_read(run: Run, windows: Windows) -> None:
     windows.says, windows.completes_after = [TICKET, None], 2
     with requests_mock.Mocker() as mocked:

@@ -62,8 +62,25 @@ def test_passed_names_step_and_limit(words: str, seconds: float) -> None:
     assert str(limit.passed()) == f"looking up cqd.example: no answer within {words} (-t)"
 
 
-def test_nothing_is_begun_and_nobody_else_is_blamed_if_starting_took_all_the_time() -> None:
+@pytest.mark.parametrize(
+    ("step", "sentence", "words"),
+    [
+        ("connecting to cqd.example:443", " Is it there?", " (-t). Is it there?"),
+        ("connecting to cqd.example:443", "", " (-t)"),
+        ("looking up cqd.example", " Is it there?", " (-t)"),
+    ],
+)
+def test_who_finds_nobody_is_told_what_may_be_wrong(step: str, sentence: str, words: str) -> None:
+    limit = Deadline(10, sentence) if sentence else Deadline(10)
+    limit.step = step
+    assert str(limit.passed()) == f"{step}: no answer within 10s{words}"
+
+
+def test_nothing_is_begun_and_nobody_else_is_blamed_if_starting_took_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As on a host that has just booted, and starts a hundred checks at once."""
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: 7.0))
     limit, begun = Deadline(0), threading.Event()
     with pytest.raises(UsageError) as caught:
         limit.run(begun.set)

@@ -63,6 +63,30 @@ def test_secret_is_found_however_it_comes_back(secret: str, echo: str) -> None:
     assert secret not in repr(secrets)
 
 
+@pytest.mark.parametrize("secret", [b"hunt", b"hunte", b"hunter"])
+@pytest.mark.parametrize("before", [b"", b"m", b"m:", b"me:", b"mon:"])
+@pytest.mark.parametrize("after", [b"", b"\xff", b"\xff\xff"])
+def test_secret_within_base64(secret: bytes, before: bytes, after: bytes) -> None:
+    """All its characters that depend on nothing else are looked for, and no others."""
+    secrets = Secrets()
+    secrets.add(secret.decode())
+    assert secrets.are_in(base64.b64encode(before + secret + after).decode())
+    is_even = len(before + secret) % 3 == 0
+    others = (
+        bytes([secret[0] ^ 1]) + secret[1:],
+        secret[:-1] + bytes([secret[-1] ^ 128 >> 7 * is_even]),
+    )
+    for other in others:
+        assert not secrets.are_in(base64.b64encode(before + other + after).decode())
+
+
+def test_only_what_may_be_shown_is_looked_at() -> None:
+    secrets = Secrets()
+    secrets.add("hunter2")
+    assert secrets.are_in(4089 * "x" + "hunter2")
+    assert not secrets.are_in(4090 * "x" + "hunter2")
+
+
 def test_no_secret_is_in_no_text() -> None:
     secrets = Secrets()
     secrets.add(None)

@@ -40,6 +40,7 @@ from raw_server import (
 from tls_portal import CA, Files, https_portal, server_tls
 from urllib3.connection import HTTPConnection
 
+from check_cqd_integration.errors import PortalError
 from check_cqd_integration.portal import transport
 from check_cqd_integration.portal.client import Portal
 from check_cqd_integration.portal.deadline import Deadline
@@ -94,6 +95,18 @@ class PoolOfDebian(urllib3.HTTPSConnectionPool):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **{"ca_certs": "/nonexistent", **more})
+
+
+def test_time_runs_out_while_certificates_are_read() -> None:
+    class Slow(Trust):
+        def context(self) -> ssl.SSLContext:
+            raise limit.passed()
+
+    limit = Deadline(10)
+    with transport.Session(None) as session, pytest.raises(PortalError) as caught:
+        session.prepare_for("https", Slow(), limit)
+    assert type(caught.value) is PortalError
+    assert str(caught.value) == ("reading the certificates of this host: no answer within 10s (-t)")
 
 
 def test_nobody_is_trusted_beside_the_ca_file(
