@@ -9,11 +9,12 @@ leaves out properties, constants and the text of f-strings, which are half of wh
 Annotations and decorators stay as they are.
 
 A mutant is killed if a test fails, or does not end in time. The tests that noticed those before it
-come first, then those that run the changed line, the quickest at the head, so that only what
-survives meets all. Tests of hypothesis do not count: they find by luck. One that survives either
-shows a test that is missing, or changes nothing that can be seen: equivalent_mutants.md lists
-those, with the reason. Survivors that are not listed and listed ones that do not survive are told,
-and fail the run, as does a score below 97 %.
+come first, then all that run the changed line or start a process, the quickest at the head; if none
+runs it, as for what is done when the module is imported, all tests of the module. Tests of
+hypothesis do not count: they find by luck. One that survives either shows a test that is missing,
+or changes nothing that can be seen: equivalent_mutants.md lists those, with the reason. Survivors
+that are not listed and listed ones that do not survive are told, and fail the run, as does a score
+below 97 %.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ PLUGIN = "_hypothesis_pytestplugin"
 QUICK = "not takes_little_memory and not answer_is_the_same"
 """The former needs seconds, the latter asks the plugin that is installed, not the mutant."""
 LEAST_SCORE = 97
+PROCESS = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen")
+"""What Python's audit calls the start of a process."""
 OUTCOMES = {0: "survived", int(signal.SIGALRM): "timeout"}
 LIBRARIES = (
     "cryptography.x509",
@@ -147,8 +150,9 @@ class Mutant:
 class Recorder:
     """A plugin of pytest that writes down what each test takes and runs.
 
-    The file holds, by the id of the test: seconds, and the lines of the module at ``path``. If a
-    test fails, it holds the id of that instead.
+    The file holds, by the id of the test: seconds, and the lines of the module at ``path``, with a
+    line 0 for any that a process may run that the test starts. If a test fails, it holds the id of
+    that instead.
     """
 
     def __init__(self, path: Path, file: Path) -> None:
@@ -156,6 +160,11 @@ class Recorder:
         self.file = file
         self.seen: dict[str, tuple[float, list[int]]] = {}
         self.failed: list[str] = []
+        self.processes = 0
+        sys.addaudithook(self._count_processes)
+
+    def _count_processes(self, event: str, _: object) -> None:
+        self.processes += event in PROCESS
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -167,12 +176,14 @@ class Recorder:
             lines.add(frame.f_lineno)
             return trace
 
-        begin = time.monotonic()
+        begin, processes = time.monotonic(), self.processes
         threading.settrace(trace)
         sys.settrace(trace)
         result = yield
         sys.settrace(None)
         threading.settrace(None)
+        if self.processes != processes:
+            lines.add(0)
         self.seen[item.nodeid] = (time.monotonic() - begin, sorted(lines))
         return result
 
@@ -185,9 +196,9 @@ class Recorder:
 
 
 class Sorter:
-    """A plugin of pytest that begins with the tests that run some lines, the quickest first.
+    """A plugin of pytest that leaves the tests that run some lines, or may, the quickest first.
 
-    The file holds the test that fails.
+    All of them if none does. The file holds the test that fails.
     """
 
     def __init__(
@@ -203,11 +214,12 @@ class Sorter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items.sort(key=self._place)
-
-    def _place(self, item: pytest.Item) -> tuple[bool, float]:
-        seconds, lines = self.seen.get(item.nodeid, (0.0, []))
-        return self.lines.isdisjoint(lines), seconds
+        nothing: tuple[float, list[int]] = 0.0, []
+        seen = {item: self.seen.get(item.nodeid, nothing) for item in items}
+        if not all(self.lines.isdisjoint(lines) for _, lines in seen.values()):
+            may_run = self.lines | {0}
+            items[:] = [item for item in items if not may_run.isdisjoint(seen[item][1])]
+        items.sort(key=lambda item: seen[item][0])
 
 
 def _unequal_text(node: cst.FormattedStringText) -> Iterable[cst.CSTNode]:

@@ -17,6 +17,7 @@ import pytest
 import urllib3
 from expected import (
     AT_DOCUMENTED_MOMENT,
+    DOCUMENTED_MOMENT,
     HEAD,
     OVER_THE_NETWORK,
     WITHOUT_DATE,
@@ -339,9 +340,12 @@ def test_through_a_proxy(run: Run, portal: PortalSimulator) -> None:
 
 
 def test_through_a_tunnel(run: Run, pem_files: Files) -> None:
-    with https_portal(server_tls()) as url, raw_server(tunnel) as port:
+    portal = PortalSimulator(body=DOCUMENTED, clock=lambda: DOCUMENTED_MOMENT, tls=server_tls())
+    with portal, raw_server(tunnel) as port:
         options = ("--ca-file", pem_files.ca, "--proxy", f"http://127.0.0.1:{port}")
-        assert run("-u", url, *options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+        assert run("-u", url_of(portal), *options, *AT_DOCUMENTED_MOMENT) == (2, OVER_THE_NETWORK)
+    # A server of several sites finds the one that is meant by it.
+    assert {request.headers["Host"] for request in portal.requests} == {f"localhost:{portal.port}"}
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
