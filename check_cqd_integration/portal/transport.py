@@ -217,7 +217,7 @@ class _Connection(HTTPConnection):
         # http.client's own puts the status into the text of an error only.
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.send(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode("ascii"))
-        with self.response_class(self.sock, method="CONNECT") as response:
+        with self.response_class(self.sock) as response:
             response.begin()
         if response.status != 200:
             cannot = response.status // 100 == 5
