@@ -78,7 +78,6 @@ class Portal:
         self.secrets = Secrets()
         """What was sent, and must not be shown if it comes back."""
         for value in _QUERY.findall(url):
-            self.secrets.add(value)
             self.secrets.add(unquote_plus(value))
         if credentials:
             self.secrets.add(credentials.password)

@@ -308,6 +308,16 @@ def test_exchange_at_vvv_of_a_refusal_shows_no_secret(run: Run) -> None:
         ]
 
 
+def test_tokens_of_an_answer_that_are_taken_for_secrets() -> None:
+    """As many as there are schemes: each of a flood of them would cost time."""
+    tokens = [20 * letter for letter in "abcdef"]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, text="{}", headers={"WWW-Authenticate": f"NTLM {', '.join(tokens)}"})
+        portal = client.Portal(URL, Trust())
+        portal.fetch(Deadline(10))
+    assert [portal.secrets.are_in(token) for token in tokens] == 4 * [True] + 2 * [False]
+
+
 def test_exchange_at_vvv_draws_no_dot(run: Run) -> None:
     headers = {"[OK]": "x", "a [OK]": "x", "Server": "[CRITICAL] (OK)"}
     with requests_mock.Mocker() as mocked:
@@ -491,14 +501,16 @@ def test_cookies_are_not_kept(run: Run) -> None:
     def handler(connection: socket.socket, over: threading.Event) -> None:
         heads.append(read_head(connection))
         connection.sendall(
-            b"HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
+            b"HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: a=b\r\nSet-Cookie2: c=d\r\n"
+            b"Content-Length: 0\r\n\r\n"
         )
         heads.append(read_head(connection))
         connection.sendall(HEAD + b"\r\n" + DOCUMENTED)
 
     with raw_server(handler) as port:
-        url = f"http://127.0.0.1:{port}/"
-        assert run("-u", url, *AT_DOCUMENTED_MOMENT) == (2, WITHOUT_DATE)
+        code, out = run("-u", f"http://127.0.0.1:{port}/", *AT_DOCUMENTED_MOMENT, "-vvv")
+    assert (code, out.partition("\n")[0]) == (2, WITHOUT_DATE.rstrip())
+    assert "Cookie" not in out
     assert heads[0] == heads[1]
     assert b"Cookie" not in heads[0]
 
