@@ -227,7 +227,8 @@ class Portal:
         )
         step = deadline.step
         self._offers = _offers(response)
-        login = start_login(credentials, _offered(response), connection)
+        with _loading_logins(deadline, step):
+            login = start_login(credentials, _offered(response), connection)
         token = _first_token(login, deadline)
         goes_on = False
         while True:
@@ -289,7 +290,9 @@ class Portal:
         code = response.status_code
         offered = _offered(response)
         if code in (401, 403) and self._credentials is None and offered:
-            return PortalError(f"HTTP {code}: the portal wants a login and {_what_login(offered)}")
+            with _loading_logins(deadline, f"HTTP {code}"):
+                what = _what_login(offered)
+            return PortalError(f"HTTP {code}: the portal wants a login and {what}")
         if code == 401 and self._credentials is None:
             return PortalError(
                 "HTTP 401: the portal wants a login and offers no scheme; turn on Windows "
@@ -387,6 +390,11 @@ def _first_token(login: Login, deadline: Deadline) -> bytes:
 def _waiting_for_state(deadline: Deadline) -> AbstractContextManager[None]:
     """Note that the state directory is waited for: one on a network must not count as a portal."""
     return deadline.waiting_for_another(f"{deadline.step}: waiting for the state directory")
+
+
+def _loading_logins(deadline: Deadline, step: str) -> AbstractContextManager[None]:
+    """Note that a busy host may take long to load a library: that is not the portal."""
+    return deadline.waiting_for_another(f"{step}: loading this host's login libraries")
 
 
 def _is_busy(response: requests.Response) -> bool:

@@ -448,6 +448,29 @@ def test_kdc_that_is_waited_for_is_not_the_portal(
     )
 
 
+@pytest.mark.parametrize(
+    ("what", "options", "step"),
+    [
+        ("advise", (), "HTTP 401"),
+        ("start_login", ("-l", "somebody"), "logging in to cqd.example.com as somebody"),
+    ],
+)
+def test_libraries_that_take_long_to_load_are_not_the_portal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, what: str, options: Sequence[str], step: str
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(auth, what, lambda *_: over.wait(10))
+    monkeypatch.setattr(transport.Session, "certificates_of", lambda *_: [])
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "Negotiate"})
+        outcome = run("-H", "cqd.example.com", *options, "-t", "0.1")
+        over.set()
+    assert outcome == (
+        3,
+        f"CQD UNKNOWN - {step}: loading this host's login libraries: no answer within 0.1s (-t)\n",
+    )
+
+
 NOT_HTTP = "CQD CRITICAL - reading the answer of 127.0.0.1: what came is not proper HTTP\n"
 TOO_LARGE = "CQD UNKNOWN - the answer is larger than 1 MiB, and is not read\n"
 
