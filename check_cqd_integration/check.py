@@ -56,7 +56,7 @@ def run(options: Namespace) -> tuple[int, list[str]]:
     # Windows' firewall drops what is for a port where nobody listens.
     may_be_plain = options.hostname and options.port is None and not (options.http or options.proxy)
     deadline = Deadline(options.timeout, " If it has no HTTPS, give --http" if may_be_plain else "")
-    source = _source(options)
+    source = deadline.run(lambda: _source(options))  # a file of a login may be on a network
     stages = ("integration", "cube") if options.stage == "all" else (options.stage,)
     log = IntegrationLog(
         fetch=lambda: deadline.run(lambda: source.fetch(deadline)),

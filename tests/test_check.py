@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from expected import Run, critical, url_of
 from portal_simulator import PortalSimulator
 from raw_server import raw_server, silent
 
+from check_cqd_integration.auth import choice
 from check_cqd_integration.portal.client import Portal
 
 
@@ -35,3 +38,16 @@ def test_connection_of_a_thread_left_behind_is_not_touched(run: Run, closed: lis
             "waiting for the answer of 127.0.0.1: no answer within 0.1s (-t)"
         )
     assert closed == []
+
+
+def test_password_on_a_file_system_that_hangs_is_not_waited_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(choice, "identity", lambda _: over.wait(10))
+    outcome = run("-H", "127.0.0.1", "-l", "somebody", "--password-file", "nowhere", "-t", "0.1")
+    over.set()
+    assert outcome == (
+        3,
+        "CQD UNKNOWN - starting on this host, which may be busy: no answer within 0.1s (-t)\n",
+    )
