@@ -5,7 +5,7 @@ What others may use is named here; the portal's own ``log`` is imported only for
 """
 
 from . import zones
-from .clock import Clock, Moments
+from .clock import Clock
 from .stages import CYCLE, OVERDUE, DataAge, Pipeline, Stage, StageAge, build_pipeline
 from .status import parse_status
 from .timestamps import DATE_ORDERS
@@ -16,7 +16,6 @@ __all__ = [
     "OVERDUE",
     "Clock",
     "DataAge",
-    "Moments",
     "Pipeline",
     "Stage",
     "StageAge",

@@ -64,9 +64,14 @@ class Stage(NamedTuple):
         return _seconds(self.started, max(self._ends()))
 
     @property
+    def moments(self) -> Moments:
+        """All moments, the start included, in no order."""
+        return self._ends() if self.started is None else (*self._ends(), self.started)
+
+    @property
     def newest(self) -> datetime | None:
-        """The newest of all moments, a start included; None if there is none."""
-        return max((*self._ends(), *filter(None, [self.started])), default=None)
+        """The newest of all moments; None if there is none."""
+        return max(self.moments, default=None)
 
     @property
     def failed_run_start(self) -> datetime | None:
@@ -140,8 +145,7 @@ class Pipeline(NamedTuple):
         stages = self.stages().values()
         if any(stage.running is not None for stage in stages):
             return None
-        moments = [moment for stage in stages for moment in stage.successes + stage.failures]
-        moments += [stage.started for stage in stages if stage.started]
+        moments = [moment for stage in stages for moment in stage.moments]
         return self.cube.seconds_since(max(moments)) if moments else None
 
     @property

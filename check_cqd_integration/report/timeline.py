@@ -12,7 +12,7 @@ from math import expm1, inf, log1p
 
 from nagiosplugin import Range
 
-from ..pipeline import Moments, Pipeline, Stage
+from ..pipeline import Pipeline, Stage
 from ..thresholds import NO_LIMITS, Limits, in_words, parse_duration
 
 NEWEST = 10
@@ -40,7 +40,7 @@ def chart(pipeline: Pipeline, limits: Mapping[str, Limits]) -> list[str]:
     share a mark.
     """
     stages = pipeline.stages()
-    listed = [stage.seconds_since(each) for stage in stages.values() for each in _moments(stage)]
+    listed = [stage.seconds_since(each) for stage in stages.values() for each in stage.moments]
     if not listed:
         return []
     ends = [end for pair in limits.values() for limit in pair for end in _ends(limit)]
@@ -134,11 +134,6 @@ def _beyond(axis: _Axis, limits: Limits) -> dict[int, str]:
     for mark, limit in ("w", limits.warning), ("c", limits.critical):
         marks.update((axis.column(end), mark) for end in _ends(limit))
     return marks
-
-
-def _moments(stage: Stage) -> Moments:
-    started = () if stage.started is None else (stage.started,)
-    return stage.successes + stage.failures + started
 
 
 def _ends(limit: Range) -> list[int]:
