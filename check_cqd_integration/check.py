@@ -106,8 +106,7 @@ def _source(options: Namespace) -> Source:
 
 
 def _credentials(options: Namespace) -> Credentials | None:
-    is_given = options.username is not None or options.keytab is not None
-    scheme = options.auth or ("auto" if is_given else "none")
+    scheme = options.auth or ("none" if options.username is None else "auto")
     if options.username is None:
         for option in ("password_file", "keytab"):
             if getattr(options, option) is not None:
