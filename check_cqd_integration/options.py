@@ -54,7 +54,7 @@ are, and whether its integration and cube processing fail.
 """
 _EPILOG = r"""
 RANGE is a Nagios range whose ends may be durations: 90, 90s, 30m, 1h30m, 2d,
-1w, 30m:, 10m:20m, ~:1h, @10m:20m; 0: never alerts.
+1w, 30m:, 10m:20m, ~:1h, @10m:20m; the range 0: never alerts.
 STATE is ok, warning, critical or unknown.
 Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, help and version.
 
