@@ -49,7 +49,7 @@ class PluginError(Exception):
 
 
 class UsageError(PluginError):
-    """An option, a file or this host is not as it must be, and nothing was asked: UNKNOWN."""
+    """An option, a file or this host is not as it must be: UNKNOWN."""
 
 
 class PortalError(PluginError):
@@ -69,7 +69,7 @@ class UnreachableError(PortalError):
 
 
 class AnswerError(PluginError):
-    """The answer was read, but is not what the Data API documents: UNKNOWN."""
+    """The answer is not what the Data API documents: UNKNOWN."""
 
 
 def words_of(error: OSError | ValueError) -> str:

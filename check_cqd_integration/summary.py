@@ -73,11 +73,11 @@ class StatusText(Summary):
         ]
 
     def verbose(self, results: Results) -> list[str]:
-        """Return a line a subject and hints (-v), the timeline (-vv) and what was sent (-vvv).
+        """Return what comes below the line.
 
-        With the last is how an answer begins that could not be read, so that it can be reported.
-
-        What the portal's log says is among them at any verbosity, if it was asked.
+        At -v that is a line for each subject, and hints; at -vv the timeline and all timestamps; at
+        -vvv what went over the wire, and how an answer begins that could not be read, so that it
+        can be reported. What the portal's log says is there at any verbosity, if it was asked.
         """
         lines: list[str] = []
         if self._log.pipeline is not None:

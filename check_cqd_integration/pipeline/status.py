@@ -2,7 +2,7 @@
 
 The format is the one of Microsoft's "Get Last Integration Data", which publishes its sample with
 one value lost (``"LastFailedIntegrations":  ,``). A key of ours without a value is therefore read
-as "none"; nothing else is repaired. Timestamps carry no time zone here: the document names none.
+as "none"; nothing else is repaired. The document names no time zone of the timestamps.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _LEAST, _MOST = timedelta(minutes=30), timedelta(hours=14)
 """How far behind the zone that was given another one is looked for."""
 _FRESH = timedelta(seconds=CYCLE + 5 * 60)
 """How old the newest timestamp of a healthy stage can be: it waits a little for its next run."""
-_HOURS = 2 * OVERDUE
+_LONG_RUN = 2 * OVERDUE
 """Seconds after which a run may well have been killed; most cubes take less."""
 _STEPS = {"integration": "archive", "cube": "cube"}
 _WITHOUT_SUMMER = {
@@ -89,7 +89,7 @@ def _stopped(pipeline: Pipeline) -> Iterator[str]:
 
 def _killed(pipeline: Pipeline, fine: Collection[str]) -> Iterator[str]:
     for name, stage in pipeline.stages().items():
-        if name not in fine and stage.running is not None and stage.running > _HOURS:
+        if name not in fine and stage.running is not None and stage.running > _LONG_RUN:
             yield (
                 f"hint: the {_STEPS[name]} step began {in_words(stage.running)} ago and has not "
                 f"ended; is it still running, or did a stop of SQL Server Agent or a restart of "
