@@ -59,9 +59,9 @@ class Stage(NamedTuple):
     @property
     def duration(self) -> int | None:
         """How long the last run took; None while one is in progress, or if it cannot be told."""
-        if self.started is None or self.running is not None:
-            return None
-        return _seconds(self.started, max(self._ends()))
+        end = max(self._ends(), default=None)
+        start = self._start_of(end)
+        return _seconds(start, end) if start and end else None
 
     @property
     def moments(self) -> Moments:
@@ -75,19 +75,23 @@ class Stage(NamedTuple):
 
     @property
     def failed_run_start(self) -> datetime | None:
-        """When the run of the newest failure began; None if that cannot be told.
-
-        The start timestamp is that of the newest run: of this one, if it is not later, and if no
-        other run ended in between.
-        """
-        if self.started is None or not self.failures or self.started > self.failures[0]:
-            return None
-        is_of_another = any(self.started < end < self.failures[0] for end in self._ends())
-        return None if is_of_another else self.started
+        """When the run of the newest failure began; None if that cannot be told."""
+        return self._start_of(max(self.failures, default=None))
 
     def seconds_since(self, moment: datetime) -> int:
         """Return how long ago a moment was."""
         return _seconds(moment, self.now)
+
+    def _start_of(self, end: datetime | None) -> datetime | None:
+        """Return when the run that ended then began; None if that cannot be told.
+
+        The start timestamp is that of this run, if it is not later, and if no other run ended in
+        between.
+        """
+        if self.started is None or end is None or self.started > end:
+            return None
+        is_of_another = any(self.started < each < end for each in self._ends())
+        return None if is_of_another else self.started
 
     def _ends(self) -> Moments:
         return self.successes + self.failures

@@ -116,8 +116,8 @@ def _rows(axis: _Axis, stage: Stage) -> Iterator[str]:
             yield axis.row(f"  {kind}", dict.fromkeys(columns, mark))
         else:
             yield f"  {kind}".ljust(_LABEL) + "(none listed)"
-    if stage.started:
-        running = stage.running is not None
+    running = stage.running is not None
+    if stage.started and (running or stage.duration is not None):
         end = stage.now if running else max(stage.successes + stage.failures)
         first, last = (axis.column(stage.seconds_since(each)) for each in (stage.started, end))
         run = dict.fromkeys(range(first, last + 1), "=")

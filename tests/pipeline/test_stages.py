@@ -100,7 +100,9 @@ def test_streak(streak: int, successes: tuple[float, ...], failures: tuple[float
         (None, 42, (86400,), (2,), 44),
         (None, 42, (2,), (86400,), 44),
         (None, 42, (2, 100), (), 44),
-        (None, 1000, (500, 1200), (200,), 1200),
+        (None, 1000, (200, 1200), (1300,), 1200),
+        (None, None, (500, 1200), (200,), 1200),  # another run has ended since
+        (None, None, (200, 500), (), 1200),
         (0, None, (60,), (), 0),
         (0, None, (60,), (), -5),
         (None, 9, (-5,), (), 4),
