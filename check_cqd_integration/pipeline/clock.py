@@ -91,6 +91,7 @@ class Clock(NamedTuple):
                 timestamp.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc)
                 for fold in (0, 1)
             )
+            earlier.astimezone(self.zone)  # in which it is told, also if it has an offset
         except (OverflowError, ValueError, OSError) as error:
             raise AnswerError(
                 f"the timestamp {timestamp} is beyond the ends of the calendar"

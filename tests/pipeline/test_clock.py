@@ -150,6 +150,8 @@ def test_timestamp_at_the_ends_of_the_calendar(
         (LAST, FAR_WEST, "UTC0"),
         (LAST, ZoneInfo("America/Lima"), "UTC0"),
         (LAST, None, "EST5"),
+        (FIRST.replace(tzinfo=UTC), FAR_WEST, "UTC0"),  # it has an offset, and is told in the zone
+        (FIRST.replace(tzinfo=UTC), None, "EST5"),
     ],
     ids=str,
 )
