@@ -429,10 +429,10 @@ def test_state_directory_that_hangs_is_not_the_portal(
     monkeypatch.setattr(Refusals, does, lambda *_: over.wait(10))
     monkeypatch.setenv("CQD_PASSWORD", "x")
     wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
-    options = ("-H", "cqd.example.com", "-l", "monitor", "--state-dir", str(directory))
+    options = ("-l", "monitor", "--insecure", "--state-dir", str(directory), "-t", "0.1")
     with requests_mock.Mocker() as mocked:
-        mocked.get(URL, [wanted, {} if does == "forget" else wanted])
-        code, out = run(*options, "-t", "0.1")
+        mocked.get(requests_mock.ANY, [wanted, {} if does == "forget" else wanted])
+        code, out = run("-H", "cqd.example.com", "--http", *options)
         over.set()
     assert code == 3
     assert out.startswith("CQD UNKNOWN - ")
