@@ -206,7 +206,7 @@ def build_parser() -> argparse.ArgumentParser:
         "https; on Windows, auto, kerberos and ntlm without --username log in as the account that "
         "runs the check (default: none without --username, else auto)",
     )
-    add("-l, --username NAME", str, r"DOMAIN\user, user@REALM or user")
+    add("-l, --username NAME", _user, r"DOMAIN\user, user@REALM or user")
     add(
         "--password-file FILE",
         str,
@@ -427,6 +427,12 @@ def _split(text: str) -> SplitResult | None:
     return None if re.search(r"[\s@]", text.partition("?")[0]) else parts
 
 
+def _user(text: str) -> str:
+    if ":" in text:  # Windows allows none, and the name is told in messages
+        raise ValueError("a name has no colon; give a password by --password-file")
+    return text
+
+
 def _file(text: str) -> str:
     if "://" in text:
         raise ValueError("not a file but a URL; use --url")
@@ -459,6 +465,6 @@ def _state(text: str) -> ServiceState:
 
 
 def _word(name: str, text: str) -> str:
-    if text not in WORDS[name]:
-        raise ValueError(f"{text!r} is not one of {', '.join(WORDS[name])}")
+    if text not in WORDS[name]:  # which is not told: --auth of other tools takes user:password
+        raise ValueError(f"not one of {', '.join(WORDS[name])}")
     return text

@@ -42,6 +42,14 @@ def usage(message: str) -> tuple[int, str]:
         ("-H a -ahunter2", "unknown option -a"),
         ("-H a --http=hunter2", "argument --http: takes no value"),
         ("--input https://user:hunter2@a/", "argument --input: not a file but a URL; use --url"),
+        (
+            "-H a --auth user:hunter2",
+            "argument --auth: not one of auto, none, basic, ntlm, kerberos",
+        ),
+        (
+            "-H a -l user:hunter2",
+            "argument -l/--username: a name has no colon; give a password by --password-file",
+        ),
         ("-H a --now 0001-01-01T00:00+01:00", "--now is beyond the ends of the calendar"),
         ("-H a -w", "argument -w/--warning: expected one argument"),
     ],
@@ -129,15 +137,15 @@ HOST = (
         ),
         (
             ["-H", "a", "--stage", "both"],
-            "argument --stage: 'both' is not one of all, integration, cube",
+            "argument --stage: not one of all, integration, cube",
         ),
         (
             ["-H", "a", "--no-success-state", "bad"],
-            "argument --no-success-state: 'bad' is not one of ok, warning, critical, unknown",
+            "argument --no-success-state: not one of ok, warning, critical, unknown",
         ),
         (
             ["-H", "a", "--unreachable-state", "3"],
-            "argument --unreachable-state: '3' is not one of ok, warning, critical, unknown",
+            "argument --unreachable-state: not one of ok, warning, critical, unknown",
         ),
         (["-H", "a", "-w", "5x"], f"argument -w/--warning: '5x' {DURATIONS}"),
         (["-H", "a", "-c", ":"], f"argument -c/--critical: ':' {RANGES}"),

@@ -250,8 +250,6 @@ def start_login(credentials: Credentials, offered: Sequence[str], connection: Co
     scheme = _chosen(credentials, offered, connection)
     username, password = credentials.username or "", credentials.password or ""
     if scheme == "basic":
-        if ":" in username:
-            raise LoginError("a basic login cannot have a colon in the name of the user")
         return BasicLogin(username, password)
     binding = None
     if connection.certificate and credentials.is_bound:

@@ -324,16 +324,6 @@ def test_key_table_is_for_kerberos_only(run: Run) -> None:
         )
 
 
-def test_basic_cannot_tell_a_user_with_a_colon(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
-    with requests_mock.Mocker() as mocked:
-        mocked.get(URL, status_code=401, headers={"WWW-Authenticate": "Basic"})
-        assert run("-H", "cqd.example.com", "-l", "a:b") == unknown(
-            "logging in to cqd.example.com as a:b: a basic login cannot have a colon in the name "
-            "of the user"
-        )
-
-
 def test_auth_none_sends_no_credentials(
     run: Run, basic_portal: PortalSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
