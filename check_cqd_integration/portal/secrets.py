@@ -106,8 +106,12 @@ def _readings(text: str) -> set[str]:
 
         return html.unescape(text)
 
-    from_json = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
-    from_json = re.sub(r"\\(.)", r"\1", from_json)
+    def of_json(found: re.Match[str]) -> str:
+        return chr(int(found[1], 16)) if found[1] else found[2]
+
+    from_json = re.sub(r"\\(?:u([0-9a-fA-F]{4})|(.))", of_json, text)
+    # A character beyond 16 bits is written as two.
+    from_json = from_json.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     readings = {text, from_html(text), unquote(text), unquote_plus(text), from_json}
     readings.add(unquote(from_html(from_json)))
     return {reading.lower() for reading in readings}

@@ -38,6 +38,8 @@ WEB_PAGE = (
         ("p\xe4ss\\w", r"p\u00e4ss\\w"),
         ("p\xe4ss\\w", "p\xe4ss\\\\w"),
         ("p\xe4ss'w", r"p\u00e4ss'w"),
+        (r"p\u00e4s", r"p\\u00e4s"),
+        ("p\U0001f600ss", r"p\ud83d\ude00ss"),
         ("a<b'c&d+", r"a\u003Cb\u0027c\u0026d\u002B"),
         ("a<b'c&d+", r"a\u0026lt;b\u0027c%26d+"),
         ("hunter2", base64.b64encode(b"hunter2").decode()[:8]),
