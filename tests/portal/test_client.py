@@ -389,6 +389,19 @@ def test_what_a_login_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert handshake.told == [["Negotiate"], connection, None, b"one", (b"two", False)]
 
 
+def test_token_that_comes_back_is_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "start_login", lambda *_: Handshake())
+    answers: list[dict[str, object]] = [
+        {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}},
+        {"headers": {"Server": "the token was dG9rZW4="}, "content": DOCUMENTED},
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, answers)
+        _, out = run("-H", "cqd.example.com", "-l", "somebody", *AT_DOCUMENTED_MOMENT, "-vvv")
+    assert "\nHTTP 200\nServer: (not shown)\n" in out
+    assert "dG9rZW4" not in out
+
+
 @pytest.mark.parametrize("code", [200, 204, 302, 403, 404, 500])
 @pytest.mark.parametrize("proof", [b"two", None])
 def test_proof_of_the_portal_is_looked_at_in_whatever_answer_ends_the_login(
