@@ -255,7 +255,7 @@ def start_login(credentials: Credentials, offered: Sequence[str], connection: Co
     if connection.certificate and credentials.is_bound:
         binding = channel_binding(connection.certificate)
     header = "NTLM" if scheme == "ntlm" and "NTLM" in offered else "Negotiate"
-    if _IS_WINDOWS and (scheme in ("kerberos", "negotiate") or credentials.username is None):
+    if _IS_WINDOWS and (scheme == "kerberos" or credentials.username is None):
         sspi = _find_sspi()
         if sspi is None:
             raise UsageError(f"this login needs {_LACKING}: {command_for('ntlm')}")
@@ -289,10 +289,7 @@ def advise(offered: Sequence[str]) -> str:
     if not {"Negotiate", "NTLM"} & set(offered):
         return "give --username with --password-file (Basic)" if "Basic" in offered else ""
     if _IS_WINDOWS and _find_sspi():
-        return (
-            f"give --auth auto (logs in as {Credentials('auto')}), or --username with "
-            f"--password-file"
-        )
+        return f"give --auth auto (logs in as {own_account()}), or --username with --password-file"
     has_ntlm, is_negotiated = _find_ntlm() is not None, "Negotiate" in offered
     has_kerberos = is_negotiated and _find_kerberos() is not None
     if not (has_ntlm or has_kerberos):
