@@ -17,6 +17,7 @@ from login_choice import chosen
 from check_cqd_integration import auth
 from check_cqd_integration.auth import pyspnego
 from check_cqd_integration.auth.choice import (
+    BasicLogin,
     Connection,
     Credentials,
     advise,
@@ -272,3 +273,7 @@ def test_advice_for_a_login(can: str) -> None:
     assert advise(["NTLM", "Basic"]) == (by_ntlm if can in NTLM_BY else no_ntlm)
     assert advise(["Basic", "Digest"]) == "give --username with --password-file (Basic)"
     assert advise(["Digest", "Bearer"]) == ""
+
+
+def test_basic_login_asks_nobody_but_the_portal() -> None:
+    assert BasicLogin("monitor", "x").waits_for == ""

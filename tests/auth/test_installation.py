@@ -135,12 +135,20 @@ def test_virtual_environment_of_another_python(monkeypatch: pytest.MonkeyPatch) 
     assert command_for("kerberos") == "/opt/cqd/bin/pip install gssapi"
 
 
-def test_virtual_environment_that_sees_what_the_system_has(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("tool", "modules", "command", "more"),
+    [
+        (APT, DIST_PACKAGES, "apt install python3-gssapi", "gss-ntlmssp"),
+        (DNF, SITE_PACKAGES, "dnf install python3-gssapi", "gssntlmssp"),
+    ],
+)
+def test_virtual_environment_that_sees_what_the_system_has(
+    monkeypatch: pytest.MonkeyPatch, tool: str, modules: str, command: str, more: str
+) -> None:
     python = ("/opt/cqd", "/usr", "/opt/cqd/bin/python")
-    path = (f"/opt/cqd/lib/{MINOR}/site-packages", DIST_PACKAGES)
-    installed(monkeypatch, python, *path, has=(APT,))
-    assert command_for("kerberos") == "apt install python3-gssapi"
-    assert command_for("ntlm") == "apt install python3-gssapi gss-ntlmssp"
+    installed(monkeypatch, python, f"/opt/cqd/lib/{MINOR}/site-packages", modules, has=(tool,))
+    assert command_for("kerberos") == command
+    assert command_for("ntlm") == f"{command} {more}"
 
 
 @pytest.mark.parametrize(
@@ -161,9 +169,13 @@ def test_pipx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str, pipx: 
     assert command_for("ntlm") == f"{expected} inject check-cqd-integration pyspnego"
 
 
-def test_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(installation, "os", SimpleNamespace(name="nt", path=ntpath))
     installed(monkeypatch, (r"C:\Program Files\cqd", r"C:\Python", "unused"))
     assert command_for("ntlm") == r'"C:\Program Files\cqd\Scripts\pip.exe" install pyspnego'
     installed(monkeypatch, (r"C:\Python", r"C:\Python", r"C:\Python\python.exe"))
     assert command_for("ntlm") == r"C:\Python\python.exe -m pip install pyspnego"
+    venv = tmp_path / "cqd"
+    Path(rf"{venv}\pipx_metadata.json").touch()
+    installed(monkeypatch, (str(venv), r"C:\Python", "unused"))
+    assert command_for("ntlm") == "pipx inject cqd pyspnego"

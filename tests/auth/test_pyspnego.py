@@ -31,6 +31,14 @@ def test_login_names_the_service_that_it_is_for(
     assert asked == [(("monitor", "Passw0rd!"), {**named, "channel_bindings": bindings})]
     assert (login.scheme, login.is_bound) == ("Negotiate", binding is not None)
     assert (login.is_complete, login.may_count) == (False, False)
+    assert login.waits_for == ""  # the portal alone asks a domain controller
+
+
+@pytest.mark.parametrize("level", "012345")
+def test_level_that_the_environment_asks_for(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    monkeypatch.setenv("LM_COMPAT_LEVEL", level)
+    monkeypatch.setattr(spnego, "client", lambda *_, **named: named["protocol"])
+    assert NtlmLogin("NTLM", "cqd.example.com", "monitor", "x", None).scheme == "NTLM"
 
 
 def test_no_token_is_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
