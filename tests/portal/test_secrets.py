@@ -82,6 +82,13 @@ def test_secret_within_base64(secret: bytes, before: bytes, after: bytes) -> Non
         assert not secrets.are_in(base64.b64encode(before + other + after).decode())
 
 
+def test_three_characters_of_base64_may_be_anything() -> None:
+    secrets = Secrets()
+    secrets.add("abc")
+    assert "FiY" in base64.b64encode(b"mabc").decode()
+    assert not secrets.are_in("FiY")
+
+
 def test_only_what_may_be_shown_is_looked_at() -> None:
     secrets = Secrets()
     secrets.add("hunter2")
