@@ -103,7 +103,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     "report/output": ("report/test_output.py",),
     "report/hints": ("report/test_hints.py",),
     "report/timeline": ("report/test_timeline.py",),
-    "portal/client": ("portal", "auth/test_login.py", "test_integration_log.py"),
+    "portal/client": (
+        "portal",
+        "auth/test_login.py",
+        "auth/test_refusals.py",
+        "test_integration_log.py",
+    ),
     "portal/transport": ("portal", "auth/test_login.py"),
     "portal/trust": ("portal/test_trust.py",),
     "portal/reasons": ("portal", "auth/test_login.py", "test_first_contact.py"),

@@ -163,6 +163,8 @@ def test_ntlm_is_an_attempt_once_the_challenge_was_answered(
 def test_ntlm_that_was_asked_for_waits_for_no_kdc() -> None:
     assert own("ntlm").waits_for == ""
     assert with_password().waits_for == "the KDC of CQD.TEST"
+    enterprise = SspiLogin("Negotiate", "kerberos", "host", "m@example.com@CQD.TEST", "x", None)
+    assert enterprise.waits_for == "the KDC of CQD.TEST"
 
 
 def test_no_token_is_an_empty_one(windows: Windows) -> None:
@@ -213,6 +215,24 @@ def test_no_token_is_an_empty_one(windows: Windows) -> None:
             "the portal wants another channel binding; does a proxy end TLS "
             "(--no-channel-binding)?",
         ),
+        (
+            0x80090342,
+            own,
+            LoginError,
+            "the KDC does not support the encryption type of the key",
+        ),
+        (0x80090350, own, LoginError, "no KDC of the domain can be reached"),
+        (0xC000005E, own, LoginError, "no KDC of the domain can be reached"),
+        (0xC0000071, with_password, LoginError, "the password has expired"),
+        (0xC0000072, with_password, LoginError, "the account is locked, disabled or expired"),
+        (
+            0xC0000133,
+            own,
+            LoginError,
+            "the clocks of this host and of the KDC differ too much",
+        ),
+        (0xC0000193, with_password, LoginError, "the account is locked, disabled or expired"),
+        (0xC0000224, with_password, LoginError, "the password has expired"),
         (0xC0000234, with_password, LoginError, "the account is locked, disabled or expired"),
         (
             0x80090304,
