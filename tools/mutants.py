@@ -107,6 +107,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "portal",
         "auth/test_login.py",
         "auth/test_refusals.py",
+        "auth/test_sspi.py",
         "test_integration_log.py",
     ),
     "portal/transport": ("portal", "auth/test_login.py"),

@@ -199,8 +199,12 @@ def test_one_login_a_check_wherever_it_is_redirected(
         assert mocked.request_history[-1].headers.get("Authorization") is None
 
 
+@pytest.mark.parametrize(
+    ("headers", "offers"),
+    [({"WWW-Authenticate": "NTLM, Negotiate"}, "Negotiate, NTLM"), ({}, "no scheme")],
+)
 def test_one_login_a_check_although_it_was_redirected_before(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], offers: str
 ) -> None:
     monkeypatch.setenv("CQD_PASSWORD", "wrong")
     wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
@@ -208,10 +212,10 @@ def test_one_login_a_check_although_it_was_redirected_before(
         mocked.get(URL, status_code=302, headers={"Location": "/login"})
         back = {"status_code": 302, "headers": {"Location": "/denied"}}
         mocked.get("https://cqd.example.com/login", [wanted, back])
-        mocked.get("https://cqd.example.com/denied", **wanted)
+        mocked.get("https://cqd.example.com/denied", status_code=401, headers=headers)
         assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
-            "HTTP 401: a redirect leads to where a login is wanted once more (Basic); give its "
-            "address with --url"
+            f"HTTP 401: a redirect leads to where a login is wanted once more ({offers}); give its "
+            f"address with --url"
         )
         sent = [request.headers.get("Authorization") for request in mocked.request_history]
     assert sent == [None, None, basic("monitor", "wrong"), None]
