@@ -247,6 +247,28 @@ def test_login_that_succeeds_is_forgotten_and_writes_nothing(
     assert attempts(basic_portal) == 3
 
 
+def test_check_that_is_held_back_writes_nothing(
+    check: Check, clock: Clock, directory: Path
+) -> None:
+    check()
+    [refusal] = files(directory)
+    written = refusal.stat().st_ino
+    for seconds in 0, 0.5:
+        clock.time += seconds
+        assert check() == refused("0s", "1h")
+        assert refusal.stat().st_ino == written
+
+
+def test_key_that_was_broken_meanwhile_forgets_nothing(clock: Clock, directory: Path) -> None:
+    memory = Refusals(Credentials("auto", "monitor", "right"), HOUR, str(directory))
+    assert memory.remember("host", "locked") == ""
+    clock.time += HOUR
+    memory.check("host")
+    (directory / "key").write_text("")
+    memory.forget()
+    assert len(files(directory)) == 1
+
+
 def test_account_that_is_right_again_is_forgotten(clock: Clock, directory: Path) -> None:
     credentials = Credentials("auto", "monitor", "right")
     memory = Refusals(credentials, HOUR, str(directory))
@@ -544,6 +566,21 @@ def test_broken_key_is_ignored_told_and_replaced(
     assert check() == refused("0s", "1h")
 
 
+def test_link_in_place_of_a_new_file_is_not_followed(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    directory.mkdir(0o700, parents=True)
+    monkeypatch.setattr(os, "urandom", bytes)
+    (directory / f"key.{16 * '0'}").symlink_to(victim)
+    memory = Refusals(Credentials("auto", "monitor", "x"), HOUR, str(directory))
+    assert memory.remember("host", "wrong") == (
+        "refused, not remembered: file exists (--state-dir): "
+    )
+    assert victim.read_text() == "precious"
+
+
 def test_link_is_not_followed(check: Check, clock: Clock, directory: Path, tmp_path: Path) -> None:
     check()
     [refusal] = files(directory)
@@ -661,7 +698,11 @@ def test_home_of_root_who_started_the_daemon(
     his.mkdir()
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(his))
-    monkeypatch.setattr(os, "access", lambda path, _: not str(path).startswith(str(his)))
+
+    def access(path: str, mode: int) -> bool:
+        return mode == os.F_OK or not path.startswith(str(his))
+
+    monkeypatch.setattr(os, "access", access)
     listed_home(monkeypatch, own)
     login = ("-l", "monitor", "--password-file", str(password), "--insecure")
     options = ("-u", url_of(basic_portal), *AT_DOCUMENTED_MOMENT, *login)
@@ -690,11 +731,12 @@ def test_user_without_a_home(
     )
 
 
-@pytest.mark.parametrize("base", ["/local", ""])
-def test_default_directory_on_windows(monkeypatch: pytest.MonkeyPatch, base: str) -> None:
+@pytest.mark.parametrize("base", ["/local", "", None])
+def test_default_directory_on_windows(monkeypatch: pytest.MonkeyPatch, base: str | None) -> None:
     """With a path of this system; test_windows.py asks in a process of its own."""
     with monkeypatch.context() as on_windows:
-        on_windows.setattr(os, "environ", {"LOCALAPPDATA": base, "HOME": "/h"})
+        environment = {"HOME": "/h"} if base is None else {"HOME": "/h", "LOCALAPPDATA": base}
+        on_windows.setattr(os, "environ", environment)
         on_windows.setattr(refusals, "_IS_WINDOWS", True)
         directory = refusals.default_directory()
     assert directory == ("/local/check_cqd_integration" if base else None)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import timezone
 from pathlib import Path
+from typing import cast
 
 import pytest
 import requests_mock
@@ -400,6 +401,53 @@ def test_token_that_comes_back_is_not_shown(run: Run, monkeypatch: pytest.Monkey
         _, out = run("-H", "cqd.example.com", "-l", "somebody", *AT_DOCUMENTED_MOMENT, "-vvv")
     assert "\nHTTP 200\nServer: (not shown)\n" in out
     assert "dG9rZW4" not in out
+
+
+class Memory:
+    """Of no refusal so far."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def check(self, host: str) -> None:
+        self.told.append(host)
+
+    def forget(self) -> None:
+        self.told.append("accepted")
+
+
+@pytest.mark.parametrize(("waits_for", "proved"), [("the KDC", ["accepted"]), ("", [])])
+def test_kdc_has_accepted_who_is_let_in_with_its_first_token(
+    monkeypatch: pytest.MonkeyPatch, waits_for: str, proved: list[str]
+) -> None:
+    monkeypatch.setattr(Handshake, "waits_for", waits_for)
+    monkeypatch.setattr(auth, "start_login", lambda *_: Handshake())
+    memory = Memory()
+    answers: list[dict[str, object]] = [
+        {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}},
+        {"content": DOCUMENTED},
+    ]
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, answers)
+        credentials = Credentials("auto", "somebody", "hunter2")
+        portal = client.Portal(URL, Trust(), None, credentials, cast(auth.Refusals, memory))
+        assert portal.fetch(Deadline(10)).body == DOCUMENTED
+    assert memory.told == ["cqd.example.com", *proved]
+
+
+def test_redirect_to_a_login_after_one_that_cannot_count(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "start_login", lambda *_: Handshake())
+    wanted: dict[str, object] = {"status_code": 401, "headers": {"WWW-Authenticate": "Negotiate"}}
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, [wanted, {"status_code": 302, "headers": {"Location": "/x"}}])
+        mocked.get("https://cqd.example.com/x", [wanted])
+        assert run("-H", "cqd.example.com", "-l", "somebody") == (
+            3,
+            "CQD UNKNOWN - HTTP 401: a redirect leads to where a login is wanted once more "
+            "(Negotiate); give its address with --url\n",
+        )
 
 
 @pytest.mark.parametrize("code", [200, 204, 302, 403, 404, 500])
