@@ -422,6 +422,28 @@ def test_directory_that_cannot_be_written(
     assert not directory.exists() or files(directory) == []
 
 
+def test_directory_in_which_nothing_can_be_made(
+    check: Check, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.open
+
+    def read_only(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return really(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert check() == with_note("not remembered: read-only file system (--state-dir)")
+
+
+def test_directory_that_cannot_be_listed(
+    check: Check, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "scandir", failing(errno.EIO))
+    assert check() == REFUSED
+    assert len(files(directory)) == 1
+
+
 def test_directory_above_that_is_a_file(check: Check, directory: Path) -> None:
     directory.parent.parent.mkdir()
     directory.parent.write_text("")
@@ -620,7 +642,11 @@ def test_what_nobody_asked_for_since_long_is_removed(
         (directory / name).touch()
         written = time.time() - week + (HOUR if name[0] == "2" else -HOUR)
         os.utime(directory / name, (written, written))
+    link = directory / ("4" * 64)
+    link.symlink_to("nowhere")
+    os.utime(link, (0, 0), follow_symlinks=False)
     check("--login-retry", "2w")
+    assert not link.is_symlink()
     left = set(names)
     assert {path.name for path in files(directory)} > left
     password.write_text("another")
