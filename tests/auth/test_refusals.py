@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -406,6 +407,7 @@ def with_note(note: str) -> tuple[int, str]:
     [
         ("mkdir", errno.EROFS, "read-only file system"),
         ("replace", errno.EIO, "input/output error"),
+        ("replace", errno.EACCES, "permission denied"),
     ],
 )
 def test_directory_that_cannot_be_written(
@@ -417,6 +419,7 @@ def test_directory_that_cannot_be_written(
     words: str,
 ) -> None:
     monkeypatch.setattr(os, function, failing(number))
+    monkeypatch.setattr(refusals, "time", SimpleNamespace(time=time.time))  # nothing is waited for
     expected = with_note(f"not remembered: {words} (--state-dir)")
     assert [check(), check()] == [expected, expected]
     assert not directory.exists() or files(directory) == []
@@ -586,6 +589,18 @@ def test_broken_key_is_ignored_told_and_replaced(
     (directory / "key").write_bytes(content)
     assert check() == with_note("ignored in --state-dir: a broken file")
     assert check() == refused("0s", "1h")
+
+
+def test_file_that_is_exchanged_once_it_was_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_check_own", lambda *_: None)
+    (tmp_path / "file").write_text("somebody else's")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(OSError, match="symbolic links"):
+        refusals._read_own(str(tmp_path / "link"))
+    os.mkfifo(tmp_path / "pipe")
+    assert refusals._read_own(str(tmp_path / "pipe")) == b""
 
 
 def test_link_in_place_of_a_new_file_is_not_followed(
