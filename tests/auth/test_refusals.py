@@ -597,7 +597,7 @@ def test_file_that_is_exchanged_once_it_was_looked_at(
     monkeypatch.setattr(refusals, "_check_own", lambda *_: None)
     (tmp_path / "file").write_text("somebody else's")
     (tmp_path / "link").symlink_to(tmp_path / "file")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
         refusals._read_own(str(tmp_path / "link"))
     os.mkfifo(tmp_path / "pipe")
     assert refusals._read_own(str(tmp_path / "pipe")) == b""
