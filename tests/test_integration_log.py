@@ -415,3 +415,21 @@ def test_words_of_a_redirect_are_cut(run: Run) -> None:
     (line,) = with_log(run, status_code=302, headers={"Location": f"{9000 * 'a'}://{9000 * 'b'}/"})
     assert line.startswith(f"log not read: the portal redirects to {20 * 'a'}://{60 * 'b'}, which")
     assert len(line) <= 200
+
+
+def test_log_is_waited_for_no_longer_than_there_is_time(run: Run) -> None:
+    """Whatever a socket does: its own limit begins anew with each byte."""
+    over = threading.Event()
+
+    def hang(*_: Any) -> str:
+        over.wait(10)
+        return "[]"
+
+    with requests_mock.Mocker() as mocked:
+        mocked.get(f"http://cqd.example.com{STATUS_PATH}", content=DOCUMENTED)
+        mocked.get(f"http://cqd.example.com{LOG_PATH}", text=hang)
+        options = ("-H", "cqd.example.com", "--http", "-v", "-t", "0.3")
+        code, out = run(*options, *AT_DOCUMENTED_MOMENT)
+        over.set()
+    assert (code, out.partition("\n")[0]) == (2, WITHOUT_DATE.rstrip())
+    assert "\nlog not read: waiting for the answer of cqd.example.com: no answer within 0.3s" in out
