@@ -73,6 +73,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_cli.py",
         "test_integration_log.py",
         "test_first_contact.py",
+        "pipeline/test_timestamps.py",
         "auth",
         "portal",
     ),
