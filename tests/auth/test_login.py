@@ -201,6 +201,17 @@ def test_one_login_a_check_wherever_it_is_redirected(
         assert mocked.request_history[-1].headers.get("Authorization") is None
 
 
+def test_account_that_may_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some servers refuse it at once, and do not ask who it is."""
+    monkeypatch.setenv("CQD_PASSWORD", "hunter2")
+    with requests_mock.Mocker() as mocked:
+        mocked.get(URL, status_code=403, headers={"WWW-Authenticate": "NTLM, Negotiate"})
+        assert run("-H", "cqd.example.com", "-l", "monitor") == unknown(
+            "HTTP 403: monitor is not allowed to read it; is it in the group of portal users? The "
+            "portal offers Negotiate, NTLM, see --auth"
+        )
+
+
 @pytest.mark.parametrize(
     ("headers", "offers"),
     [({"WWW-Authenticate": "NTLM, Negotiate"}, "Negotiate, NTLM"), ({}, "no scheme")],
