@@ -24,7 +24,7 @@ _OF_A_CULTURE = re.compile(
     re.ASCII,
 )
 _ISO = re.compile(
-    r"(?P<local>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?(?P<offset>Z|[+-]\d\d:\d\d)?",
+    r"(?P<local>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?(?P<offset>Z|[+-]\d\d:[0-5]\d)?",
     re.ASCII,
 )
 _NOT_SET = datetime.min

@@ -22,7 +22,8 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timezone
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -94,9 +95,15 @@ def body_seeds() -> Iterator[bytes]:
     for each, number in zip(dict.fromkeys(bodies), itertools.cycle(every)):
         yield bytes([number]) + each
         yield b"\0" + each
+    for form in "%m-%d-%Y %I.%M.%S %p", "%Y-%m-%dT%H:%M:%S.5Z", "%Y-%m-%dT%H:%M:%S+00:00":
+        yield b"\0" + TIMESTAMP.sub(partial(_in_another_form, form), HEALTHY)
     for number in every:
         for end in b"01/01/0001 00:00:00", b"12/31/9999 23:59:59":
             yield bytes([number]) + TIMESTAMP.sub(end, HEALTHY, count=1)
+
+
+def _in_another_form(form: str, found: re.Match[bytes]) -> bytes:
+    return datetime.strptime(found[0].decode(), "%m/%d/%Y %H:%M:%S").strftime(form).encode()
 
 
 # --- what comes over the network ------------------------------------------------------------------

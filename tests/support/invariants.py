@@ -165,11 +165,14 @@ KEYS = tuple(json.loads(Status(Stage((), (), None), Stage((), (), None)).body())
 
 LOST = re.compile(rf'("(?:{"|".join(KEYS)})"[ \t\r\n]*:)(?=[ \t\r\n]*[,}}])')
 MARK = "\ufffflost"
-TIME = "[0-9]{2}:[0-9]{2}:[0-9]{2}"
-TIMESTAMPS = {
-    rf"([0-9]{{2}}/[0-9]{{2}}/[0-9]{{4}} {TIME})": "%m/%d/%Y %H:%M:%S",
-    rf"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{TIME})(?:\.[0-9]{{1,9}})?": "%Y-%m-%dT%H:%M:%S",
-}
+DIGITS = "([0-9]{1,2})"
+CULTURE = re.compile(
+    rf"{DIGITS}([/.-]){DIGITS}\2([0-9]{{4}}) {DIGITS}([:.])([0-9]{{2}})\6([0-9]{{2}})( [AP]M)?"
+)
+ISO = re.compile(
+    "([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.][0-9]{1,9})?"
+    "(Z|[+-][0-9]{2}:[0-5][0-9])?"
+)
 
 
 def read(body: bytes) -> Status:
@@ -206,11 +209,17 @@ def _refuse(constant: str) -> None:
 
 def _ago(value: Any) -> int:
     """Return how many seconds ago a timestamp is."""
-    for pattern, form in TIMESTAMPS.items():
-        if isinstance(value, str) and (match := re.fullmatch(pattern, value)):
-            moment = datetime.strptime(match[1], form).replace(tzinfo=timezone.utc)
-            return int((NOW - moment).total_seconds())
-    raise ValueError("not a timestamp")
+    text = value if isinstance(value, str) else ""
+    if match := CULTURE.fullmatch(text):
+        month, _, day, year, hour, _, minute, second, half = match.groups()
+        clock = "%I:%M:%S %p" if half else "%H:%M:%S"
+        told = f"{month}/{day}/{year} {hour}:{minute}:{second}{half or ''}"
+        moment = datetime.strptime(told, f"%m/%d/%Y {clock}").replace(tzinfo=timezone.utc)
+    elif match := ISO.fullmatch(text):
+        moment = datetime.strptime(match[1] + (match[2] or "Z"), "%Y-%m-%dT%H:%M:%S%z")
+    else:
+        raise ValueError("not a timestamp")
+    return int((NOW - moment).total_seconds())
 
 
 def rule(body: bytes, stage: str = "all", max_skew: int = 300) -> str:
