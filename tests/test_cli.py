@@ -124,6 +124,15 @@ def test_unknown_without_standard_output(monkeypatch: pytest.MonkeyPatch, sample
     assert main([*REPLAY, str(sample)]) == 3
 
 
+def test_unknown_if_what_was_printed_before_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, sample: Path
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        full.write("by who calls main")
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([*REPLAY, str(sample)]) == 3
+
+
 def test_interruption_before_any_signal_is_ours_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
