@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timezone
 
 import pytest
 from expected import Run, critical, url_of
@@ -51,3 +52,9 @@ def test_password_on_a_file_system_that_hangs_is_not_waited_for(
         3,
         "CQD UNKNOWN - starting on this host, which may be busy: no answer within 0.1s (-t)\n",
     )
+
+
+def test_clock_is_that_of_this_host(run: Run) -> None:
+    with PortalSimulator(zone=timezone.utc) as portal:
+        code, out = run("-u", url_of(portal), "--timezone", "UTC")
+    assert (code, out[:9]) == (0, "CQD OK - ")
