@@ -231,6 +231,7 @@ def test_success_is_the_earliest_that_the_order_allows(
         (["02:50", "02:35"], ["00:50", "00:35"]),
         # listed twice, it is one
         (["02:20", "02:20"], ["01:20"]),
+        (["02:20", "02:40", "02:40"], ["01:20", "00:40"]),
         # not newest first, so its order proves nothing
         (["02:05", "02:20", "02:35"], ["01:35", "01:20", "01:05"]),
     ],
