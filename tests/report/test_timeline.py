@@ -223,6 +223,13 @@ def test_no_chart_of_nothing() -> None:
     assert chart(of(NEVER, NEVER), DEFAULTS) == []
 
 
+def test_no_run_is_drawn_whose_end_is_not_known() -> None:
+    """Two have ended since: the start is of neither, or of the first."""
+    rows = chart(of(stage("10m 25m", "", "2h"), NEVER), DEFAULTS)
+    assert [row for row in rows if "=" in row] == [rows[-1]]
+    assert rows[-1].startswith("+ success, x failure, = run")
+
+
 DAY = of(stage("5m 1d"), NEVER)
 TICKS = "time ago     1d   12h    6h        2h    1h   30m   15m       5m    2m  1m   now"
 
