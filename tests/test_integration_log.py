@@ -143,6 +143,12 @@ def test_entry_of_a_stage_that_is_not_graded_stands_below_all(run: Run) -> None:
     assert lines == ["log 2015-01-18 10:30:59+00:00  Integration: failed"]
 
 
+def test_three_entries_unless_it_is_said(run: Run) -> None:
+    listed = [entry(LogDescription=f"failed {number}") for number in range(5)]
+    assert len(with_log(run, json=listed)) == 3
+    assert len(with_log(run, "--log-entries", "4", json=listed)) == 4
+
+
 def test_entry_is_cleaned_and_cut(run: Run) -> None:
     hostile = entry(LogDescription="|\r\nOK <b>\x1b[0m\u00fc" + 300 * "x")
     (line,) = with_log(run, json=[hostile])

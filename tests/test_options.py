@@ -335,6 +335,9 @@ def test_states_are_names_in_any_case() -> None:
 def test_help_has_its_groups_and_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = build_parser().format_help()
+    assert (
+        "\n\nCheck how old the data of a Skype for Business Call Quality Dashboard (CQD)\n" in text
+    )
     groups = ["request", "thresholds", "time", "login", "network", "output"]
     assert re.findall("^([a-z]+):$", text, re.M) == [*groups, "examples"]
     assert max(map(len, text.splitlines())) <= 80
