@@ -343,6 +343,18 @@ def test_help_has_its_groups_and_fits_a_terminal(monkeypatch: pytest.MonkeyPatch
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_default_is_the_one_that_is_told() -> None:
+    as_they_are = vars(parse(["-H", "a"]))
+    compared = set()
+    for option in build_parser()._actions:
+        told = re.search(r"\(default: (\w+)\)$", option.help or "")
+        if told and option.default is not None:
+            as_told = vars(parse(["-H", "a", option.option_strings[-1], told[1]]))
+            assert as_told[option.dest] == as_they_are[option.dest]
+            compared.add(option.dest)
+    assert compared >= {"date_order", "login_retry", "max_skew", "running_grace", "timeout"}
+
+
 def test_help_ends_with_examples_and_where_the_manual_is() -> None:
     text = str(build_parser().epilog)
     examples, _, manual = text.partition("\nexamples:\n")[2].partition("\nmanual: ")
