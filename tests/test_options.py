@@ -135,6 +135,7 @@ HOST = (
             "argument --timezone: '/etc/passwd' is not a zone this host knows, like "
             "Europe/Berlin, UTC or local",
         ),
+        (["-H", "a", "--http=hunter2\nhunter3"], "argument --http: takes no value"),
         (
             ["-H", "a", "--stage", "both"],
             "argument --stage: not one of all, integration, cube",
