@@ -6,12 +6,14 @@ import argparse
 import os
 import re
 import shlex
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_LINE, REPLAY, Run, item
 from nagiosplugin import Critical, Ok, Range, Warn
 
+from check_cqd_integration.errors import UsageError
 from check_cqd_integration.options import WORDS, build_parser, parse
 
 WITHOUT_OPTION = (
@@ -342,6 +344,34 @@ def test_help_has_its_groups_and_fits_a_terminal(monkeypatch: pytest.MonkeyPatch
     groups = ["request", "thresholds", "time", "login", "network", "output"]
     assert re.findall("^([a-z]+):$", text, re.M) == [*groups, "examples"]
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--proxy", "http://proxy.example.com:3128"),
+        ("--proxy", "http://proxy.example.com:3128/"),
+        ("--proxy", "http://[::1]"),
+        ("--url", "https://cqd.example.com/Status?mail=a@example.com"),
+    ],
+)
+def test_address_is_taken_as_it_is(option: str, value: str) -> None:
+    given = ["--url", value] if option == "--url" else ["-H", "a", option, value]
+    assert vars(parse(given))[option.strip("-")] == value
+
+
+@pytest.mark.parametrize("value", ["https://proxy:3128", "http://proxy/X", "proxy:3128"])
+def test_proxy_that_is_none(value: str) -> None:
+    with pytest.raises(UsageError, match="--proxy"):
+        parse(["-H", "a", "--proxy", value])
+
+
+def test_values_at_the_end_of_what_is_taken() -> None:
+    assert [parse(["-H", "a", "-p", port]).port for port in ("1", "65535")] == [1, 65535]
+    assert parse(["-H", "a", "-t", "3600"]).timeout == 3600
+    for letter in "Zz":
+        now = parse(["-H", "a", "--now", f"2015-01-18T10:31:00{letter}"]).now
+        assert now == datetime(2015, 1, 18, 10, 31, tzinfo=timezone.utc)
 
 
 def test_default_is_the_one_that_is_told() -> None:
