@@ -297,7 +297,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         # Without the value that a switch does not take: it may be a password.
-        message = re.sub("ignored explicit argument.*", "takes no value", message, flags=re.DOTALL)
+        message = re.sub("ignored explicit argument.*", "takes no value", message)
         raise UsageError(f"{message} (see --help)")
 
 

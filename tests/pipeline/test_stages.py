@@ -219,6 +219,29 @@ def test_every_timestamp_is_looked_at(log: StageLog) -> None:
         )
 
 
+OFFSET = PAST.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("log", "has_offsets"),
+    [
+        (StageLog((PAST,), (PAST,), PAST), False),
+        (StageLog((PAST, OFFSET), (PAST,), PAST), True),
+        (StageLog((PAST,), (OFFSET,), PAST), True),
+        (StageLog((), (), OFFSET), True),
+        (NOTHING, False),
+    ],
+)
+def test_offset_makes_a_hint_of_zones_needless(log: StageLog, has_offsets: bool) -> None:
+    clock = Clock(NOW, UTC, 300)
+    for status in IntegrationStatus(log, NOTHING), IntegrationStatus(NOTHING, log):
+        assert build_pipeline(status, clock).has_offsets is has_offsets
+
+
+def test_failed_run_of_a_stage_without_failures() -> None:
+    assert stage((60,), (), 90).failed_run_start is None
+
+
 def test_timestamp_millennia_ago() -> None:
     log = StageLog((datetime.min,), (datetime.min,), datetime.min)
     seen = build_pipeline(IntegrationStatus(log, log), Clock(NOW, UTC, 300))
