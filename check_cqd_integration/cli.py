@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code, lines = _run(arguments)
             _at_ending(repeat(signal.SIG_IGN))  # what was found is told
         except KeyboardInterrupt:
-            code, lines = _UNKNOWN, [first_line("unknown", "interrupted", [])]
+            code, lines = _unknown("interrupted")
         printed = _print(lines)
     if argv is not None:  # otherwise the process ends now
         _at_ending(before)
@@ -75,25 +75,29 @@ def _run(arguments: Sequence[str]) -> tuple[int, list[str]]:
     except SystemExit:  # argparse, after it printed help or version
         return _UNKNOWN, []
     except PluginError as error:
-        return _UNKNOWN, [first_line("unknown", str(error), [])]
+        return _unknown(str(error))
     except ImportError as error:
-        text = (
+        return _unknown(
             f"the Python package {error.name} is missing or broken; install the plugin again, or "
             "run it with the Python that it was installed for"
         )
-        return _UNKNOWN, [first_line("unknown", text, [])]
     except KeyboardInterrupt:
         raise
     except MemoryError:
-        return _UNKNOWN, [first_line("unknown", "this host has no memory left for the check", [])]
+        return _unknown("this host has no memory left for the check")
     except BaseException as error:  # a bug of ours
-        text = f"this is a bug: {type(error).__name__}; -vvv shows where, please report it"
-        lines = [first_line("unknown", text, [])]
+        code, lines = _unknown(
+            f"this is a bug: {type(error).__name__}; -vvv shows where, please report it"
+        )
         if _wants_everything(arguments):
             # Without the text of the error, which may hold a secret.
             frames = "".join(traceback.format_tb(error.__traceback__))
             lines += map(clean, frames.splitlines())
-        return _UNKNOWN, lines
+        return code, lines
+
+
+def _unknown(text: str) -> tuple[int, list[str]]:
+    return _UNKNOWN, [first_line("unknown", text, [])]
 
 
 def _wants_everything(arguments: Sequence[str]) -> bool:
