@@ -18,7 +18,9 @@ from portal_simulator import PortalSimulator
 from raw_server import free_port, lookup_fails, raw_server
 from tls_portal import CA, Files, https_portal, server_tls
 
+from check_cqd_integration.errors import UnreachableError
 from check_cqd_integration.portal import reasons
+from check_cqd_integration.portal.deadline import Deadline
 
 PAST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 
@@ -316,3 +318,19 @@ def test_host_without_ipv6_hides_no_other_failure(
     assert run("-u", "http://127.0.0.1/") == critical(
         "connecting to 127.0.0.1 port 80: connection refused; is the server running?"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionResetError(), reasons.ClosedError),
+        (ssl.SSLEOFError(), reasons.ClosedError),
+        (OSError(errno.EHOSTUNREACH, ""), UnreachableError),
+        (TimeoutError(), UnreachableError),
+    ],
+    ids=str,
+)
+def test_only_what_is_closed_may_be_a_proxy_that_refuses_a_login(
+    error: Exception, kind: type[Exception]
+) -> None:
+    assert type(reasons.explain(error, Deadline(10))) is kind
