@@ -78,7 +78,7 @@ class Plan(NamedTuple):
     minutes: int
 
 
-PLANS = Plan(20, 8, MINUTES), Plan(1, 8, SHORTLY), Plan(1, 512, SHORTLY)
+PLANS = Plan(60, 8, MINUTES), Plan(1, 8, SHORTLY), Plan(1, 512, SHORTLY)
 
 
 class Check(NamedTuple):
