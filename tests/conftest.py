@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from expected import DOCUMENTED_MOMENT, PIP_INSTALL, Run, masked
+from hang import Hang
 from portal_simulator import DOCUMENTED, PortalSimulator
 from tls_portal import Files, write_pem_files
 
 from check_cqd_integration.auth import choice
 from check_cqd_integration.cli import main
+from check_cqd_integration.portal import deadline
 
 _numbers = itertools.count()
 
@@ -52,6 +54,15 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return code, masked(out)
 
     return run
+
+
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hang]:
+    """What makes a check hang when it is called, and the time of -t run out at that moment."""
+    made = Hang()
+    monkeypatch.setattr(deadline, "time", made)
+    yield made
+    made.over.set()
 
 
 @pytest.fixture

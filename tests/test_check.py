@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import socket
 from datetime import timezone
 
 import pytest
-from expected import Run, critical, url_of
+from expected import STARTING, Run, critical, url_of
+from hang import Hang
 from portal_simulator import PortalSimulator
-from raw_server import raw_server, silent
+from requests.adapters import HTTPAdapter
 
 from check_cqd_integration.auth import choice
 from check_cqd_integration.portal.client import Portal
@@ -33,25 +34,30 @@ def test_connection_is_closed_once(run: Run, portal: PortalSimulator, closed: li
     assert len(closed) == 1
 
 
-def test_connection_of_a_thread_left_behind_is_not_touched(run: Run, closed: list[Portal]) -> None:
-    with raw_server(silent) as port:
-        assert run("-u", f"http://127.0.0.1:{port}/", "-t", "0.1") == critical(
-            "waiting for the answer of 127.0.0.1: no answer within 0.1s (-t)"
-        )
+def test_connection_of_a_thread_left_behind_is_not_touched(
+    run: Run, hang: Hang, monkeypatch: pytest.MonkeyPatch, closed: list[Portal]
+) -> None:
+    monkeypatch.setattr(socket.socket, "connect", hang)
+    assert run("-u", "http://127.0.0.1:9/", "-t", "60") == critical(
+        "connecting to 127.0.0.1 port 9: no answer within 60s (-t)"
+    )
     assert closed == []
 
 
 def test_password_on_a_file_system_that_hangs_is_not_waited_for(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    over = threading.Event()
-    monkeypatch.setattr(choice, "identity", lambda _: over.wait(10))
-    outcome = run("-H", "127.0.0.1", "-l", "somebody", "--password-file", "nowhere", "-t", "0.1")
-    over.set()
-    assert outcome == (
-        3,
-        "CQD UNKNOWN - starting on this host, which may be busy: no answer within 0.1s (-t)\n",
-    )
+    monkeypatch.setattr(choice, "identity", hang)
+    options = ("-l", "somebody", "--password-file", "nowhere")
+    assert run("-H", "127.0.0.1", *options, "-t", "60") == (3, f"{STARTING}60s (-t)\n")
+
+
+def test_portal_is_not_to_blame_before_it_is_asked(
+    run: Run, hang: Hang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is too busy to connect."""
+    monkeypatch.setattr(HTTPAdapter, "send", hang)
+    assert run("-u", "http://127.0.0.1:9/", "-t", "60") == (3, f"{STARTING}60s (-t)\n")
 
 
 def test_clock_is_that_of_this_host(run: Run) -> None:

@@ -143,8 +143,8 @@ class Portal:
         logged_in = False  # once a check: a page that is redirected to may refuse for ever
         for _ in range(_MAX_REDIRECTS + 1):
             self._session.prepare_for(url.scheme, self._trust, deadline)
-            # On a connection that is there already; a new one notes its own steps.
-            deadline.step = f"waiting for the answer of {url.hostname}"
+            if self._session.responses:  # on a connection that is there; a new one tells its steps
+                deadline.step = f"waiting for the answer of {url.hostname}"
             response = self._get(url, deadline)
             if response.status_code == 401 and self._credentials is not None and not logged_in:
                 logged_in = True

@@ -31,11 +31,20 @@ class Deadline:
     def __init__(self, seconds: float, if_nobody_there: str = "") -> None:
         self.seconds = seconds
         self.if_nobody_there = if_nobody_there
-        self.step = "starting on this host, which may be busy"
         self.left_work = False
         """Whether a thread was left to its fate: what it works with must not be touched then."""
         self._end = time.monotonic() + seconds
+        self._step = "starting on this host, which may be busy"
         self._error: type[PluginError] = UsageError  # until somebody is waited for
+
+    @property
+    def step(self) -> str:
+        """What is being done. If it is set, the portal is what is waited for from then on."""
+        return self._step
+
+    @step.setter
+    def step(self, step: str) -> None:
+        self._step, self._error = step, UnreachableError
 
     def remaining(self) -> float:
         """Return the seconds left, at least a millisecond: zero would mean "no limit" to some."""
@@ -49,12 +58,12 @@ class Deadline:
     @contextlib.contextmanager
     def waiting_for_another(self, step: str) -> Iterator[None]:
         """Note a step in which not the portal is waited for; the step before comes after it."""
-        before = self.step
-        self.step, self._error = step, PortalError
+        before = self._step, self._error
+        self._step, self._error = step, PortalError
         try:
             yield
         finally:
-            self.step, self._error = before, UnreachableError
+            self._step, self._error = before
 
     def passed(self) -> PluginError:
         """Return the error that says at which step the time ran out, and whose it is.

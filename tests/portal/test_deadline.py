@@ -109,6 +109,15 @@ def test_another_than_the_portal_is_to_blame_while_it_is_waited_for(
     )
 
 
+def test_portal_is_not_to_blame_before_it_is_asked() -> None:
+    limit = Deadline(10)
+    with limit.waiting_for_another("reading certificates"):
+        pass
+    assert type(limit.passed()) is UsageError
+    limit.step = "looking up cqd.example"
+    assert type(limit.passed()) is UnreachableError
+
+
 @pytest.mark.parametrize("result", [b"answer", None, 0])
 def test_result_in_time(result: object) -> None:
     limit = Deadline(10)
