@@ -32,7 +32,8 @@ _ENDING = [
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the check of this command line, print what it found, return its exit code.
 
-    The exit code is 3 as well for help and version, and if the text could not be written.
+    The exit code is 3 as well for help and version, and if the text could not be written. Without
+    ``argv`` the process ends now, and need not return from here.
     Standard error stays empty, whatever a library has to say: Icinga puts it before the output.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -47,9 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             code, lines = _unknown("interrupted")
         printed = _print(lines)
-    if argv is not None:  # otherwise the process ends now
+    code = code if printed else _UNKNOWN
+    if argv is not None:
         _at_ending(before)
-    return code if printed else _UNKNOWN
+    elif threading.active_count() > 1:
+        # Over a thread that was left Python's own end may crash, or wait for it for ever: CPython's
+        # issues 87135 and 96387.
+        os._exit(code)
+    return code
 
 
 class _Interrupted(KeyboardInterrupt):

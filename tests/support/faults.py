@@ -88,7 +88,7 @@ import sys
 import time
 from check_cqd_integration.cli import main
 begin = time.monotonic()
-code = main()
+code = main(sys.argv[1:])
 seconds = time.monotonic() - begin
 with open("/proc/self/status") as status:
     kibibytes = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
