@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 import pytest
 import spnego
 from expected import SIMULATED_MOMENT, Run
+from hang import Hang
 from portal_simulator import answer
-from raw_server import free_port, full_listener, raw_server, read_head
+from raw_server import free_port, raw_server, read_head
 from tls_portal import Files, server_tls
 
 PASSWORD = "Passw0rd!"
@@ -160,17 +161,14 @@ def lead_to(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.parametrize(("options", "advice"), [((), f". {PLAIN}"), (("-p", "443"), "")])
 def test_plain_http_is_advised_where_a_firewall_drops_https(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, hang: Hang, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], advice: str
 ) -> None:
     """As that of Windows does with what is for a port where nobody listens."""
-    no_answer = "connecting to 127.0.0.1 port 443: no answer within 0.2s (-t)"
-    with full_listener() as port:
-        lead_to(port, monkeypatch)
-        told = run("-H", "127.0.0.1", "-t", "0.2")
-        assert told == (2, f"CQD CRITICAL - {no_answer}. {PLAIN}\n")
-        told = run("-H", "127.0.0.1", "-t", "0.2", "-p", "443")
-        assert told == (2, f"CQD CRITICAL - {no_answer}\n")
+    monkeypatch.setattr(socket.socket, "connect", hang)
+    told = f"CQD CRITICAL - connecting to 127.0.0.1 port 443: no answer within 60s (-t){advice}\n"
+    assert run("-H", "127.0.0.1", *options, "-t", "60") == (2, told)
 
 
 @pytest.mark.parametrize("options", ["-p 443", "--http", "--proxy http://localhost:443"])

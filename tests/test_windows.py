@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_LINE, OVER_THE_NETWORK, masked, url_of
+from expected import (
+    AT_DOCUMENTED_MOMENT,
+    DOCUMENTED_LINE,
+    OVER_THE_NETWORK,
+    masked,
+    once_started,
+    url_of,
+)
 from portal_simulator import DOCUMENTED, PortalSimulator
 
 AS_ON_WINDOWS = Path(__file__).parent / "support" / "as_on_windows.py"
@@ -50,7 +57,8 @@ def test_zone_by_name(sample: Path) -> None:
 
 def test_time_runs_out(portal: PortalSimulator) -> None:
     """Without a signal."""
-    code, out, err = plugin("-u", url_of(portal, "silent"), "-t", "1")
+    silent = url_of(portal, "silent")
+    code, out, err = once_started(lambda: plugin("-u", silent, "-t", "1"), lambda done: done[1])
     assert (code, err) == (2, "")
     assert out.endswith(": no answer within 1s (-t)\n")
 

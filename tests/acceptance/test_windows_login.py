@@ -366,12 +366,12 @@ def test_kdc_that_never_answers_ends_with_the_timeout(plugin: Plugin) -> None:
     plugin.environment.update(plugin.lab.silent_kdc_environment)
     acceptor = plugin.lab.acceptor()
     begin = time.monotonic()
-    outcome = plugin.with_login(acceptor.url, "kerberos", "-t", "1")
-    assert time.monotonic() - begin < 5  # krb5 itself gives up after 25
+    outcome = plugin.with_login(acceptor.url, "kerberos", "-t", "4")
+    assert time.monotonic() - begin < 15  # krb5 itself gives up after 25
     assert outcome == (
         3,
         "CQD UNKNOWN - logging in to localhost as monitor@CQD.TEST: asking the KDC of CQD.TEST: no "
-        "answer within 1s (-t)\n",
+        "answer within 4s (-t)\n",
     )
 
 
@@ -447,7 +447,7 @@ def test_fault_that_does_no_harm(plugin: Plugin, scheme: str, fault: str) -> Non
         (
             "hang",
             2,
-            "CQD CRITICAL - logging in to localhost as {user}: no answer within 1s (-t)\n",
+            "CQD CRITICAL - logging in to localhost as {user}: no answer within 4s (-t)\n",
         ),
     ],
 )
@@ -455,7 +455,7 @@ def test_fault_in_the_handshake(
     plugin: Plugin, scheme: str, fault: str, state: int, message: str
 ) -> None:
     acceptor = plugin.lab.acceptor(fault=fault)
-    outcome = plugin.with_login(acceptor.url, scheme, "-t", "1" if fault == "hang" else "20")
+    outcome = plugin.with_login(acceptor.url, scheme, "-t", "4" if fault == "hang" else "20")
     assert outcome == (state, message.format(user=USER[scheme]))
     assert logins(acceptor) == []
 

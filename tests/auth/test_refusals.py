@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import requests_mock
 from expected import AT_DOCUMENTED_MOMENT, DOCUMENTED_MOMENT, URL, Run, unknown, url_of
+from hang import Hang
 from portal_simulator import DOCUMENTED, STATUS_PATH, PortalSimulator
 
 from check_cqd_integration.auth import Credentials, Refusals, choice, refusals
@@ -469,21 +470,19 @@ def test_no_directory_that_is_made_is_open_to_others(
 
 @pytest.mark.parametrize("does", ["check", "remember", "forget"])
 def test_state_directory_that_hangs_is_not_the_portal(
-    run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch, does: str
+    run: Run, hang: Hang, directory: Path, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
     """As one on a network may; a portal without an answer would be CRITICAL."""
-    over = threading.Event()
-    monkeypatch.setattr(Refusals, does, lambda *_: over.wait(10))
+    monkeypatch.setattr(Refusals, does, hang)
     monkeypatch.setenv("CQD_PASSWORD", "x")
     wanted: Any = {"status_code": 401, "headers": {"WWW-Authenticate": "Basic"}}
-    options = ("-l", "monitor", "--insecure", "--state-dir", str(directory), "-t", "0.1")
+    options = ("-l", "monitor", "--insecure", "--state-dir", str(directory), "-t", "60")
     with requests_mock.Mocker() as mocked:
         mocked.get(requests_mock.ANY, [wanted, {} if does == "forget" else wanted])
         code, out = run("-H", "cqd.example.com", "--http", *options)
-        over.set()
     assert code == 3
     assert out.startswith("CQD UNKNOWN - ")
-    assert out.endswith(": waiting for the state directory: no answer within 0.1s (-t)\n")
+    assert out.endswith(": waiting for the state directory: no answer within 60s (-t)\n")
 
 
 def test_full_file_system_leaves_nothing_behind(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from expected import once_started
 from portal_simulator import DOCUMENTED
 
 from check_cqd_integration.errors import AnswerError, UsageError
@@ -112,15 +113,18 @@ def test_closed_standard_input() -> None:
 
 
 def test_standard_input_that_never_ends_does_not_keep_the_process() -> None:
-    command = [sys.executable, "-m", "check_cqd_integration", "--input", "-", "-t", "0.05"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        assert process.wait(10) == 3
-        assert process.stdout
-        assert process.stderr
-        told = process.stdout.read(), process.stderr.read()
-    line = b"CQD UNKNOWN - reading standard input: no answer within 0.05s (-t)\n"
-    assert told == (line, b"")
+    def ask() -> tuple[int, str, str]:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            code = process.wait(30)
+            return code, process.stdout.read().decode(), process.stderr.read().decode()
+
+    command = [sys.executable, "-m", "check_cqd_integration", "--input", "-", "-t", "0.2"]
+    line = "CQD UNKNOWN - reading standard input: no answer within 0.2s (-t)\n"
+    assert once_started(ask, lambda outcome: outcome[1]) == (3, line, "")
 
 
 def test_nothing_goes_over_the_wire() -> None:

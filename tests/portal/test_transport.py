@@ -23,6 +23,7 @@ from expected import (
     WITHOUT_DATE,
     Run,
     critical,
+    once_started,
     unknown,
     url_of,
 )
@@ -259,10 +260,13 @@ MARGIN = 5  # a busy machine takes its time; what is not bounded takes ten times
 def test_time_runs_out(
     run: Run, server: contextlib.AbstractContextManager[int], scheme: str, step: str
 ) -> None:
-    with server as port:
+    def ask() -> tuple[float, tuple[int, str]]:
         begin = time.monotonic()
         outcome = run("-u", f"{scheme}://127.0.0.1:{port}/", "-t", str(LIMIT))
-        took = time.monotonic() - begin
+        return time.monotonic() - begin, outcome
+
+    with server as port:
+        took, outcome = once_started(ask, lambda done: done[1][1])
     assert outcome == critical(f"{step.format(port=port)}: no answer within {LIMIT}s (-t)")
     assert LIMIT <= took < LIMIT + MARGIN
 
@@ -274,7 +278,8 @@ def test_time_runs_out_while_reading(run: Run) -> None:
         dripping(DOCUMENTED, read=False)(connection, over)
 
     with raw_server(head_then_drip) as port:
-        assert run("-u", f"http://127.0.0.1:{port}/", "-t", str(LIMIT)) == critical(
+        options = ("-u", f"http://127.0.0.1:{port}/", "-t", str(LIMIT))
+        assert once_started(lambda: run(*options), lambda done: done[1]) == critical(
             f"reading the answer of 127.0.0.1: no answer within {LIMIT}s (-t)"
         )
 
