@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from typing import Any
 
 _lock = threading.Lock()
 
 
 def started(request: dict[str, Any]) -> dict[str, Any]:
-    """Run a command to its end.
+    """Run a command to its end, or for the seconds of ``patience``: then its code is None.
 
     ``stdin`` is what it reads from a pipe, ``environment`` what differs from this process's own,
     None being not set. ``stdout`` is what its output goes to: a "pipe", a "file", "nul", or a pipe
@@ -48,20 +49,30 @@ def started(request: dict[str, Any]) -> dict[str, Any]:
         )
         if request["stdout"] == "unread":
             os.close(output)
-        out, errors = process.communicate(request["stdin"].encode())
+        code: int | None
+        try:
+            out, errors = process.communicate(request["stdin"].encode(), request["patience"])
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, errors = process.communicate()
+            code = None
         if request["stdout"] == "file":
             file.seek(0)
             out = file.read()
     return {
-        "number": request["number"],
-        "code": process.returncode,
+        "code": code,
         "out": (out or b"").decode("utf-8", "backslashreplace"),
         "errors": errors.decode("utf-8", "backslashreplace"),
     }
 
 
 def answer(request: dict[str, Any]) -> None:
-    line = json.dumps(started(request))
+    try:
+        told = started(request)
+    except Exception:
+        told = {"code": None, "out": "", "errors": traceback.format_exc()}
+    line = json.dumps({"number": request["number"], **told})
     with _lock:
         print(line, flush=True)
 
