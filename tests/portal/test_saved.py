@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from expected import once_started
+from expected import once_in_time
 from portal_simulator import DOCUMENTED
 
 from check_cqd_integration.errors import AnswerError, UsageError
@@ -124,7 +124,7 @@ def test_standard_input_that_never_ends_does_not_keep_the_process() -> None:
 
     command = [sys.executable, "-m", "check_cqd_integration", "--input", "-", "-t", "0.2"]
     line = "CQD UNKNOWN - reading standard input: no answer within 0.2s (-t)\n"
-    assert once_started(ask, lambda outcome: outcome[1]) == (3, line, "")
+    assert once_in_time(ask, lambda done: done[1], lambda _: [line]) == (3, line, "")
 
 
 def test_nothing_goes_over_the_wire() -> None:

@@ -7,7 +7,7 @@ value in the answers below if it does not follow from the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timezone
 from typing import NamedTuple, TypeVar
 
@@ -219,15 +219,14 @@ def url_of(portal: PortalSimulator, scenario: str = "") -> str:
     return portal.url + (f"/{scenario}" if scenario else "") + STATUS_PATH
 
 
-STARTING = "CQD UNKNOWN - starting on this host, which may be busy: no answer within "
-_CERTIFICATES = "CQD UNKNOWN - reading the certificates of this host: no answer within "
-
-
-def once_started(ask: Callable[[], T], output_of: Callable[[T], str]) -> T:
-    """Ask; ask again, a few times, if this machine was too busy to ask the portal within -t."""
+def once_in_time(
+    ask: Callable[[], T], output_of: Callable[[T], str], right_for: Callable[[T], Collection[str]]
+) -> T:
+    """Ask; ask again, a few times, if -t ran out at a step before the one that is right."""
     for _ in range(4):
         outcome = ask()
-        if not output_of(outcome).startswith((STARTING, _CERTIFICATES)):
+        output = output_of(outcome)
+        if output in right_for(outcome) or ": no answer within " not in output:
             return outcome
     return ask()
 
