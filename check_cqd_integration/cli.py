@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the check of this command line, print what it found, return its exit code.
 
     The exit code is 3 as well for help and version, and if the text could not be written. Without
-    ``argv`` the process ends now, and need not return from here.
+    ``argv`` this is the last act of the process: if a thread was left, it ends here.
     Standard error stays empty, whatever a library has to say: Icinga puts it before the output.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)

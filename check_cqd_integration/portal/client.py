@@ -128,7 +128,7 @@ class Portal:
                 self._refusals = None  # what is refused after that is not for the credentials
             if response.status_code == 204:
                 return response, b""
-            deadline.step = f"reading the answer of {urlsplit(response.url).hostname}"
+            deadline.begin(f"reading the answer of {urlsplit(response.url).hostname}")
             return response, _read(response)
         except requests.exceptions.InvalidURL as error:
             raise UsageError("the address of the portal is not a valid address") from error
@@ -143,12 +143,13 @@ class Portal:
         logged_in = False  # once a check: a page that is redirected to may refuse for ever
         for _ in range(_MAX_REDIRECTS + 1):
             self._session.prepare_for(url.scheme, self._trust, deadline)
-            if self._session.responses:  # on a connection that is there; a new one tells its steps
-                deadline.step = f"waiting for the answer of {url.hostname}"
+            if self._session.responses:  # it was asked before; a new connection tells its steps
+                deadline.begin(f"waiting for the answer of {url.hostname}")
             response = self._get(url, deadline)
             if response.status_code == 401 and self._credentials is not None and not logged_in:
                 logged_in = True
-                step = deadline.step = f"logging in to {url.hostname} as {self._credentials}"
+                step = f"logging in to {url.hostname} as {self._credentials}"
+                deadline.begin(step)
                 try:
                     response = self._log_in_unless_refused(
                         url, response, self._credentials, deadline
@@ -233,7 +234,7 @@ class Portal:
         goes_on = False
         while True:
             _read(response)  # so that its connection can carry the next request
-            deadline.step = step
+            deadline.begin(step)
             header = f"{login.scheme} {base64.b64encode(token).decode()}"
             try:
                 response = self._get(url, deadline, header, goes_on)

@@ -20,6 +20,8 @@ _WAIT = 0.1
 """Seconds of one wait. A signal that comes just before it is seen only when it ends; so is any on
 Windows, where nothing interrupts a wait for a thread.
 """
+_STARTING: tuple[str, type[PluginError]] = ("starting on this host, which may be busy", UsageError)
+"""Until somebody is waited for."""
 
 
 class Deadline:
@@ -34,17 +36,21 @@ class Deadline:
         self.left_work = False
         """Whether a thread was left to its fate: what it works with must not be touched then."""
         self._end = time.monotonic() + seconds
-        self._step = "starting on this host, which may be busy"
-        self._error: type[PluginError] = UsageError  # until somebody is waited for
+        self._doing = _STARTING  # one attribute, as another thread reads it
 
     @property
     def step(self) -> str:
-        """What is being done. If it is set, the portal is what is waited for from then on."""
-        return self._step
+        """What is being done."""
+        return self._doing[0]
 
-    @step.setter
-    def step(self, step: str) -> None:
-        self._step, self._error = step, UnreachableError
+    def begin(self, step: str) -> None:
+        """Note a step on the way to the portal.
+
+        Raises ``passed()``, which names the step before, if the time is over: a host that was busy,
+        or asleep, must not go on to blame the portal.
+        """
+        self._raise_if_over()
+        self._doing = step, UnreachableError
 
     def remaining(self) -> float:
         """Return the seconds left, at least a millisecond: zero would mean "no limit" to some."""
@@ -57,23 +63,27 @@ class Deadline:
 
     @contextlib.contextmanager
     def waiting_for_another(self, step: str) -> Iterator[None]:
-        """Note a step in which not the portal is waited for; the step before comes after it."""
-        before = self._step, self._error
-        self._step, self._error = step, PortalError
+        """Note a step in which not the portal is waited for; the step before comes after it.
+
+        Raises ``passed()`` at its end if the time is over then.
+        """
+        before, self._doing = self._doing, (step, PortalError)
         try:
             yield
+            self._raise_if_over()
         finally:
-            self._step, self._error = before
+            self._doing = before
 
     def passed(self) -> PluginError:
         """Return the error that says at which step the time ran out, and whose it is.
 
         The portal's, another's that is waited for, or this host's own before anything was asked.
         """
-        told = f"{self.step}: no answer within {self.seconds:g}s (-t)"
-        if self.if_nobody_there and self.step.startswith("connecting to "):
+        step, error = self._doing
+        told = f"{step}: no answer within {self.seconds:g}s (-t)"
+        if self.if_nobody_there and step.startswith("connecting to "):
             told = f"{told}.{self.if_nobody_there}"
-        return self._error(told)
+        return error(told)
 
     def run(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns or raise what it raises, or ``passed()`` in time.
@@ -81,8 +91,7 @@ class Deadline:
         If the time is up already, nothing is begun. Raises PluginError, which names the step, if
         the process is interrupted meanwhile.
         """
-        if time.monotonic() >= self._end:
-            raise self.passed()
+        self._raise_if_over()
         results: list[T] = []
         errors: list[BaseException] = []
 
@@ -105,6 +114,11 @@ class Deadline:
         if errors:
             raise errors[0]
         if results:
+            self._doing = _STARTING
             return results[0]
         self.left_work = True
         raise self.passed()
+
+    def _raise_if_over(self) -> None:
+        if time.monotonic() >= self._end:
+            raise self.passed()

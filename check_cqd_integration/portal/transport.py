@@ -161,10 +161,10 @@ class _Connection(HTTPConnection):
         try:
             self.sock = self._reached()
             if self._behind_proxy:
-                deadline.step = f"CONNECT through the proxy to {host}"
+                deadline.begin(f"CONNECT through the proxy to {host}")
                 self._ask_proxy(*self._behind_proxy)
             if self._tls:
-                deadline.step = f"TLS with {host}"
+                deadline.begin(f"TLS with {host}")
                 name = host.partition("%")[0]
                 self.sock = self._tls.wrap_socket(self.sock, server_hostname=name)
                 if self.sock.version() is None:
@@ -179,7 +179,7 @@ class _Connection(HTTPConnection):
         self._certificates.append(shown)
         # Else urllib3 warns of every request.
         self.is_verified = self._tls is not None and self._tls.verify_mode == ssl.CERT_REQUIRED
-        deadline.step = f"waiting for the answer of {host}"
+        deadline.begin(f"waiting for the answer of {host}")
 
     def send(self, data: Any) -> None:
         """Send; raises PluginError. If the other side has closed, what it said is still read."""
@@ -193,9 +193,9 @@ class _Connection(HTTPConnection):
     def _reached(self) -> socket.socket:
         (host, port), deadline = self._address, self._deadline
         what = "the proxy " if self.proxy else ""
-        deadline.step = f"looking up {what}{host}"
+        deadline.begin(f"looking up {what}{host}")
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        deadline.step = f"connecting to {what}{host} port {port}"
+        deadline.begin(f"connecting to {what}{host} port {port}")
         failures: list[OSError] = []
         for family, kind, protocol, _, address in found:
             connection = None

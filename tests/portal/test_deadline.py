@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -58,7 +59,7 @@ def test_over_in_the_last_50_milliseconds(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_passed_names_step_and_limit(words: str, seconds: float) -> None:
     limit = Deadline(seconds)
-    limit.step = "looking up cqd.example"
+    limit.begin("looking up cqd.example")
     assert str(limit.passed()) == f"looking up cqd.example: no answer within {words} (-t)"
 
 
@@ -72,7 +73,7 @@ def test_passed_names_step_and_limit(words: str, seconds: float) -> None:
 )
 def test_who_finds_nobody_is_told_what_may_be_wrong(step: str, sentence: str, words: str) -> None:
     limit = Deadline(10, sentence) if sentence else Deadline(10)
-    limit.step = step
+    limit.begin(step)
     assert str(limit.passed()) == f"{step}: no answer within 10s{words}"
 
 
@@ -96,7 +97,7 @@ def test_another_than_the_portal_is_to_blame_while_it_is_waited_for(
     error: AnswerError | None,
 ) -> None:
     limit = Deadline(10)
-    limit.step = "logging in"
+    limit.begin("logging in")
     with suppress(AnswerError), limit.waiting_for_another("asking the KDC"):
         other = limit.passed()
         if error:
@@ -114,8 +115,40 @@ def test_portal_is_not_to_blame_before_it_is_asked() -> None:
     with limit.waiting_for_another("reading certificates"):
         pass
     assert type(limit.passed()) is UsageError
-    limit.step = "looking up cqd.example"
+    limit.begin("looking up cqd.example")
     assert type(limit.passed()) is UnreachableError
+
+
+STARTING = "starting on this host, which may be busy: no answer within 10s (-t)"
+
+
+def test_nothing_is_begun_once_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a host that was asleep: it must not wake up and blame the portal."""
+    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr(deadline, "time", clock)
+    limit = Deadline(10)
+    clock.monotonic = lambda: 10.0
+    with pytest.raises(UsageError, match=f"^{re.escape(STARTING)}$"):
+        limit.begin("looking up cqd.example")
+    assert str(limit.passed()) == STARTING
+
+
+def test_time_that_is_over_while_another_was_waited_for_is_not_the_portals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr(deadline, "time", clock)
+    limit = Deadline(10)
+    limit.begin("logging in")
+    asking = "asking the KDC"
+    with pytest.raises(PortalError, match=f"^{asking}: "), limit.waiting_for_another(asking):
+        clock.monotonic = lambda: 10.0
+
+
+def test_time_that_is_over_between_two_works_is_not_that_of_the_former() -> None:
+    limit = Deadline(10)
+    limit.run(lambda: limit.begin("reading the answer"))
+    assert str(limit.passed()) == STARTING
 
 
 @pytest.mark.parametrize("result", [b"answer", None, 0])
@@ -141,7 +174,7 @@ def test_work_that_hangs_is_left(hang: Callable[[], bool], monkeypatch: pytest.M
     def work() -> bool:
         with limit.waiting_for_another("reading certificates"):
             pass
-        limit.step = "looking up cqd.example"
+        limit.begin("looking up cqd.example")
         begun.set()
         return hang()
 
@@ -171,7 +204,7 @@ def test_interrupt_while_waiting_names_the_step(
         raise KeyboardInterrupt
 
     limit = Deadline(10)
-    limit.step = "looking up cqd.example"
+    limit.begin("looking up cqd.example")
     monkeypatch.setattr(threading.Thread, "join", interrupted)
     with pytest.raises(PluginError, match=r"^looking up cqd\.example: interrupted$"):
         limit.run(hang)
