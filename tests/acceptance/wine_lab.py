@@ -32,9 +32,9 @@ PLACE = ROOT / ".venv-windows"
 PYTHON = PLACE / "py" / "python.exe"
 COMMAND = PLACE / "py" / "Scripts" / "check_cqd_integration.exe"
 LOCAL_APPDATA = PLACE / "prefix" / "drive_c" / "users"
-PATIENCE = 75
-"""Seconds until a process that does not end is ended. After 60 it tells where it hangs, if it has
-come as far as Python: `install_windows` sees to that.
+PATIENCE = 120
+"""Seconds until a process that does not end is ended. When it is 60 seconds old, Python tells where
+it hangs: `install_windows` sees to that.
 """
 
 
@@ -59,7 +59,7 @@ def windows_path(path: Path | str) -> str:
 class Outcome(NamedTuple):
     """What came of a process: its exit code as Windows tells it, and what it wrote.
 
-    A crash has a code beyond 255. It is None if the process did not end in time.
+    A crash has a code beyond 255. It is None if the process could not be started, or did not end.
     """
 
     code: int | None
@@ -91,6 +91,7 @@ class WineLab:
         self._answers: dict[int, Outcome] = {}
         self._changed = threading.Condition()
         self._ended = False
+        self._has_hung = False
 
     def __enter__(self) -> WineLab:
         if self._is_copy:
@@ -107,7 +108,8 @@ class WineLab:
         self._reader = threading.Thread(target=self._read_answers, daemon=True)
         self._reader.start()
         try:
-            self._outcome(-1)
+            if self._outcome(-1).code is None:
+                raise RuntimeError("Wine does not start")
         except BaseException:
             self.__exit__()
             raise
@@ -139,8 +141,8 @@ class WineLab:
     def _outcome(self, number: int, patience: float = PATIENCE) -> Outcome:
         with self._changed:
             # Wine may hang while it starts a process, too.
-            self._changed.wait_for(lambda: number in self._answers or self._ended, 2 * patience)
-            if self._ended:
+            self._changed.wait_for(lambda: number in self._answers or self._ended, patience + 10)
+            if self._ended and number not in self._answers:
                 raise RuntimeError("Wine has ended")
             return self._answers.pop(number, Outcome(None, "", ""))
 
@@ -155,8 +157,8 @@ class WineLab:
     ) -> Outcome:
         """Run a program of Windows, `python` being its Python; see wine_driver.py.
 
-        Once in thousands, Wine does not bring one to life: that is begun again. Raises RuntimeError
-        if it has, and the program does not end.
+        Once in thousands, Wine does not bring one to life: the first such is begun again. Raises
+        RuntimeError for the next, and for one that tells where it hangs.
         """
         # What the program sees is Windows' own, not what made Wine so.
         given: dict[str, str | None] = dict.fromkeys(("TZ", "LANG", "HOME", "CQD_PASSWORD"))
@@ -177,10 +179,11 @@ class WineLab:
             done = self._outcome(number, patience)
             if done.code is not None:
                 return done
-            warnings.warn(f"under Wine, {command} does not end: {done}", stacklevel=2)
-            if done.errors:
+            if done.errors or self._has_hung:
                 break
-        raise RuntimeError(f"{command} does not end: {done}")
+            self._has_hung = True
+            warnings.warn(f"under Wine, {command} hangs, and is begun again: {done}", stacklevel=2)
+        raise RuntimeError(f"{command} could not be started, or hangs: {done}")
 
     def check(self, *options: str, **how: Any) -> Outcome:
         """Run the installed plugin."""
