@@ -14,6 +14,7 @@ class Hang:
         self._has_begun = False
 
     def __call__(self, *_: object, **__: object) -> None:
+        assert threading.current_thread() is not threading.main_thread(), "no limit is around this"
         self._has_begun = True
         self.over.wait(60)
 
