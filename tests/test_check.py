@@ -57,7 +57,7 @@ def test_password_on_a_file_system_that_hangs_is_not_waited_for(
 def test_portal_is_not_to_blame_before_it_is_asked(
     run: Run, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is too busy to connect."""
+    """This host is too busy to connect."""
     monkeypatch.setattr(HTTPAdapter, "send", hang)
     assert run("-u", "http://127.0.0.1:9/", "-t", "60") == STARTING
 

@@ -72,7 +72,8 @@ class Deadline:
             yield
             self._raise_if_over()
         finally:
-            self._doing = before
+            # The step at which the time ran out stays: another thread is about to tell it.
+            self._doing = before if time.monotonic() < self._end else self._doing
 
     def passed(self) -> PluginError:
         """Return the error that says at which step the time ran out, and whose it is.

@@ -143,6 +143,8 @@ def test_time_that_is_over_while_another_was_waited_for_is_not_the_portals(
     asking = "asking the KDC"
     with pytest.raises(PortalError, match=f"^{asking}: "), limit.waiting_for_another(asking):
         clock.monotonic = lambda: 10.0
+    # Nor does the thread that waits, and tells it, look a moment too late.
+    assert type(limit.passed()) is PortalError
 
 
 def test_time_that_is_over_between_two_works_is_not_that_of_the_former() -> None:
