@@ -157,7 +157,7 @@ class WineLab:
     ) -> Outcome:
         """Run a program of Windows, `python` being its Python; see wine_driver.py.
 
-        Once in thousands, Wine does not bring one to life: the first such is begun again. Raises
+        Now and then Wine does not bring one to life: the first such is begun again. Raises
         RuntimeError for the next, and for one that tells where it hangs.
         """
         # What the program sees is Windows' own, not what made Wine so.
